@@ -1,0 +1,206 @@
+//! Where to listen or connect, as people write it.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+
+/// A transport and an address: `127.0.0.1:7007`, `[::1]:7007`, `host:7007`, `tcp://…`.
+///
+/// [`fmt::Display`] gives the full form, which parses back to the same endpoint.
+///
+/// # Examples
+///
+/// ```
+/// use volley_proto::Endpoint;
+///
+/// let endpoint: Endpoint = "[::1]:7007".parse()?;
+/// assert_eq!(endpoint.to_string(), "tcp://[::1]:7007");
+/// # Ok::<(), volley_proto::EndpointError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// TCP, the scheme when none is given.
+    Tcp(Address),
+}
+
+impl Endpoint {
+    /// The default of all three programs: `tcp://127.0.0.1:7007`.
+    pub const DEFAULT: Self = Self::Tcp(Address::Socket(SocketAddr::new(
+        std::net::IpAddr::V4(Ipv4Addr::LOCALHOST),
+        7007,
+    )));
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// A host and a port. A name is not resolved here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// An IP address, IPv6 with its zone if it has one, and a port.
+    Socket(SocketAddr),
+    /// A DNS name and a port.
+    Name {
+        /// The name as it was written; legal by RFC 1123, underscores allowed.
+        host: String,
+        /// The port; 0 lets the system choose when listening.
+        port: u16,
+    },
+}
+
+impl Address {
+    /// The port.
+    pub const fn port(&self) -> u16 {
+        match self {
+            Self::Socket(address) => address.port(),
+            Self::Name { port, .. } => *port,
+        }
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::Socket(address)
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address.into())
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(address) => address.fmt(f),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// A text that is no endpoint, and how to write the one that was meant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// Nothing, or nothing behind the scheme.
+    #[error("empty endpoint: write for example 127.0.0.1:7007")]
+    Empty,
+    /// A scheme that no version of Volley knows.
+    #[error("unknown scheme `{scheme}`: only tcp:// is supported")]
+    UnknownScheme {
+        /// What stands before `://`.
+        scheme: String,
+    },
+    /// A scheme that is set aside for a transport to come.
+    #[error("{scheme} is not supported yet: only tcp:// is")]
+    UnsupportedScheme {
+        /// The scheme.
+        scheme: &'static str,
+    },
+    /// No `:PORT` at the end.
+    #[error("`{address}` has no port: write {address}:7007")]
+    MissingPort {
+        /// What was given, without its scheme.
+        address: String,
+    },
+    /// A port that is no number from 0 to 65535.
+    #[error("`{port}` is no port: it must be a number from 0 to 65535")]
+    Port {
+        /// What stands behind the last colon.
+        port: String,
+    },
+    /// An IPv6 address without brackets, or brackets around something else.
+    #[error("`{address}`: write an IPv6 address in brackets and with a port, like [::1]:7007")]
+    Brackets {
+        /// What was given, without its scheme.
+        address: String,
+    },
+    /// A host that is neither an IP address nor a DNS name.
+    #[error("`{host}` is neither an IP address nor a DNS name")]
+    Host {
+        /// What stands before the port.
+        host: String,
+    },
+}
+
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        if text.starts_with("unix:") {
+            return Err(EndpointError::UnsupportedScheme { scheme: "unix:" });
+        }
+        let address = match text.split_once("://") {
+            None => text,
+            Some((scheme, address)) => match scheme.to_ascii_lowercase().as_str() {
+                "tcp" => address,
+                "tls" => return Err(EndpointError::UnsupportedScheme { scheme: "tls://" }),
+                "udp" => return Err(EndpointError::UnsupportedScheme { scheme: "udp://" }),
+                _ => return Err(EndpointError::UnknownScheme { scheme: scheme.to_owned() }),
+            },
+        };
+        Ok(Self::Tcp(address.parse()?))
+    }
+}
+
+impl FromStr for Address {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        if text.is_empty() {
+            return Err(EndpointError::Empty);
+        }
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Socket(address));
+        }
+        let brackets = || EndpointError::Brackets { address: text.to_owned() };
+        if text.starts_with('[') {
+            // A good one has been taken above, so only a bad port is told apart from the rest.
+            return Err(match text.rsplit_once("]:") {
+                Some((_, port)) if port.parse::<u16>().is_err() => {
+                    EndpointError::Port { port: port.to_owned() }
+                }
+                _ => brackets(),
+            });
+        }
+        match text.matches(':').count() {
+            0 => return Err(EndpointError::MissingPort { address: text.to_owned() }),
+            1 => {}
+            _ => return Err(brackets()),
+        }
+        let (host, port) = text.split_once(':').ok_or_else(brackets)?;
+        if !is_dns_name(host) {
+            return Err(EndpointError::Host { host: host.to_owned() });
+        }
+        let port = port.parse().map_err(|_| EndpointError::Port { port: port.to_owned() })?;
+        Ok(Self::Name { host: host.to_owned(), port })
+    }
+}
+
+/// RFC 1123, 2.1, with the underscores that service names use. A last label of digits only is a
+/// mistyped IPv4 address.
+fn is_dns_name(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    host.len() <= 253
+        && host.split('.').all(is_label)
+        && !host.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()))
+}
