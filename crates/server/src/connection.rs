@@ -1,0 +1,437 @@
+//! One connection, from its first byte to its record in the log.
+//!
+//! ```text
+//!         .-------------------------------------------------.
+//!         v                                                 |
+//!   unsent replies? -> write      whole frames kept? -> answer, write
+//!         | none                        | none              ^
+//!         v                             v                   |
+//!   GOAWAY due? ------------------->  read  ----------------'
+//! ```
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::BufMut;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::yield_now;
+use tokio_util::io::poll_read_buf;
+use tracing::{Level, Span, debug, info, info_span, warn};
+use volley_proto::{Control, MaxFrame, Parsed, Reason, Text, parse};
+
+use crate::answer::{FaultError, Progress, Stop, answer};
+use crate::limit::Permit;
+use crate::linger::linger;
+use crate::roster::{Phase, Roster};
+use crate::scratch::{self, READ_LEN, Scratch};
+use crate::unsent::Unsent;
+use crate::{End, Responder};
+
+/// How many batches a connection may answer before the others on its thread get their turn.
+const BATCHES_PER_POLL: usize = 4;
+
+/// Serves one peer, as the body of one task.
+#[derive(Debug)]
+pub(crate) struct Connection<S, R> {
+    stream: S,
+    responder: R,
+    max_frame: MaxFrame,
+    progress: Progress,
+    /// Received and not answered: an incomplete frame, or, while replies wait in `unsent`, what
+    /// came behind the frames that they answer.
+    kept: Vec<u8>,
+    unsent: Unsent,
+    /// The fault for which ERROR is being sent.
+    fault: Option<Box<(Reason, FaultError)>>,
+    goaway_sent: bool,
+    record: Record,
+}
+
+/// What is told of a connection when it is over.
+#[derive(Debug)]
+struct Record {
+    roster: Arc<Roster>,
+    /// The key to leave the roster with, once joined.
+    seat: Option<usize>,
+    _permit: Permit,
+    id: u64,
+    peer: SocketAddr,
+    accepted_at: Instant,
+    /// How it ended. A task that is dropped half-way was cut off.
+    end: End,
+    /// Made when there is first something to say: it costs more memory than the whole connection.
+    span: Span,
+}
+
+/// Bytes that are no longer needed at the front of an input.
+type Done = usize;
+
+impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
+    pub(crate) fn new(
+        stream: S,
+        (id, peer): (u64, SocketAddr),
+        responder: R,
+        max_frame: MaxFrame,
+        roster: Arc<Roster>,
+        permit: Permit,
+    ) -> Self {
+        let record = Record {
+            roster,
+            seat: None,
+            _permit: permit,
+            id,
+            peer,
+            accepted_at: Instant::now(),
+            end: End::CutOff,
+            span: Span::none(),
+        };
+        Self {
+            stream,
+            responder,
+            max_frame,
+            progress: Progress::default(),
+            kept: Vec::new(),
+            unsent: Unsent::default(),
+            fault: None,
+            goaway_sent: false,
+            record,
+        }
+    }
+
+    /// Answers every frame until the peer, the protocol or the roster ends it.
+    pub(crate) async fn run(mut self) {
+        if tracing::enabled!(Level::DEBUG) {
+            debug!(parent: self.record.span(), "accepted");
+        }
+        poll_fn(|cx| {
+            self.record.seat = Some(self.record.roster.join(cx.waker().clone()));
+            Poll::Ready(())
+        })
+        .await;
+        let mut looked_twice = false;
+        let end = loop {
+            match poll_fn(|cx| self.poll_serve(cx)).await {
+                // Bytes may have come since the runtime last looked at the socket. It looks before
+                // it runs a task that has yielded.
+                Err(End::Drained) if !mem::replace(&mut looked_twice, true) => yield_now().await,
+                Err(end) => break end,
+                Ok(never) => match never {},
+            }
+        };
+        if matches!(end, End::Error(_)) {
+            // In a box: it is rare, and its timer would make every connection larger.
+            Box::pin(linger(&mut self.stream)).await;
+        }
+        self.close(end);
+    }
+
+    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Result<Infallible, End>> {
+        scratch::lend(|scratch| {
+            for _ in 0..BATCHES_PER_POLL {
+                ready!(self.poll_step(cx, scratch))?;
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    }
+
+    /// Does the one thing that is due: write, answer, or read and answer.
+    fn poll_step(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<Result<(), End>> {
+        let phase = self.record.roster.phase();
+        if phase == Phase::CutOff {
+            return Poll::Ready(Err(End::CutOff));
+        }
+        if !self.unsent.is_empty() {
+            return self.poll_flush(cx);
+        }
+        if let Some(fault) = &self.fault {
+            return Poll::Ready(Err(End::Error(fault.0)));
+        }
+        if phase == Phase::Draining && self.progress.hello.is_some() && !self.goaway_sent {
+            self.say_goaway();
+            return Poll::Ready(Ok(()));
+        }
+        let Ok(Parsed::Incomplete { needs }) = parse(&self.kept, self.max_frame) else {
+            let kept = mem::take(&mut self.kept);
+            return Poll::Ready(self.answer_owned(cx, kept, &mut scratch.replies));
+        };
+        let read = if needs > READ_LEN {
+            self.poll_read_long(cx, needs, &mut scratch.replies)
+        } else {
+            self.poll_read_batch(cx, needs, scratch)
+        };
+        if read.is_pending() && phase == Phase::Draining && self.is_idle() {
+            return Poll::Ready(Err(End::Drained));
+        }
+        read
+    }
+
+    /// Nothing is owed to the peer, and it was not promised that later frames are answered.
+    const fn is_idle(&self) -> bool {
+        self.kept.is_empty() && self.unsent.is_empty() && !self.goaway_sent
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, self.unsent.rest());
+        let n = ready!(written).and_then(wrote).map_err(|error| self.failed(&error))?;
+        self.unsent.advance(n);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads what is there into the thread's buffer and answers it. `needs` is how long the kept
+    /// bytes must grow before there is a whole frame.
+    fn poll_read_batch(
+        &mut self,
+        cx: &mut Context<'_>,
+        needs: usize,
+        scratch: &mut Scratch,
+    ) -> Poll<Result<(), End>> {
+        let kept = self.kept.len();
+        // Behind the room for what is kept, which is copied there only if it makes a whole frame.
+        let mut target = ReadBuf::new(&mut scratch.input[kept..]);
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut target));
+        let n = target.filled().len();
+        read.and_then(|()| got(n)).map_err(|error| self.failed(&error))?;
+        let end = kept + n;
+        if end < needs {
+            self.kept.extend_from_slice(&scratch.input[kept..end]);
+            return Poll::Ready(Ok(()));
+        }
+        scratch.input[..kept].copy_from_slice(&self.kept);
+        let input = &scratch.input[..end];
+        let done = self.answer(cx, input, &mut scratch.replies, Unsent::copy)?;
+        self.keep(&input[done..]);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads more of one frame that does not fit into the thread's buffer, and nothing behind it,
+    /// straight to where it is kept.
+    fn poll_read_long(
+        &mut self,
+        cx: &mut Context<'_>,
+        needs: usize,
+        replies: &mut Vec<u8>,
+    ) -> Poll<Result<(), End>> {
+        let missing = needs - self.kept.len();
+        // Memory grows as bytes arrive: never more is reserved than is there already.
+        let room = missing.min(self.kept.len().max(READ_LEN));
+        self.kept.reserve_exact(room);
+        let mut target = (&mut self.kept).limit(room);
+        let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut target));
+        let n = read.and_then(got).map_err(|error| self.failed(&error))?;
+        if n < missing {
+            return Poll::Ready(Ok(()));
+        }
+        let frame = mem::take(&mut self.kept);
+        Poll::Ready(self.answer_owned(cx, frame, replies))
+    }
+
+    fn answer_owned(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut input: Vec<u8>,
+        gathered: &mut Vec<u8>,
+    ) -> Result<(), End> {
+        let mut owed = None;
+        let whole = input.len();
+        let done = self.answer(cx, &input, gathered, |replies, written| {
+            if replies.len() == whole {
+                owed = Some(written);
+                Unsent::default()
+            } else {
+                Unsent::copy(replies, written)
+            }
+        })?;
+        if let Some(written) = owed {
+            // The whole input is its own reply: no copy of what may be many megabytes.
+            self.unsent = Unsent::keep(input, written);
+        } else {
+            input.drain(..done);
+            input.shrink_to_fit();
+            self.kept = input;
+        }
+        Ok(())
+    }
+
+    /// Answers the whole frames at the front of `input` and writes the replies, as far as the
+    /// socket takes them; `stash` keeps the rest of a batch. Returns how much of the input is done
+    /// with; whole frames are left behind that only if the socket took no more.
+    fn answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        input: &[u8],
+        gathered: &mut Vec<u8>,
+        mut stash: impl FnMut(&[u8], usize) -> Unsent,
+    ) -> Result<Done, End> {
+        let mut done = 0;
+        loop {
+            gathered.clear();
+            let batch = &input[done..];
+            let greeted = self.progress.hello.is_some();
+            let answered = answer(
+                batch,
+                self.max_frame,
+                &mut self.progress,
+                &mut self.responder,
+                gathered,
+            );
+            if !greeted && self.progress.hello.is_some() {
+                self.log_hello();
+            }
+            done += answered.consumed;
+            let replies =
+                if gathered.is_empty() { &batch[..answered.echoed] } else { gathered.as_slice() };
+            let (written, error) = self.write(cx, replies);
+            if written < replies.len() {
+                self.unsent = stash(replies, written);
+            }
+            if let Some(error) = error {
+                return Err(self.failed(&error));
+            }
+            match answered.stop {
+                Stop::Fault(reason, error) => {
+                    self.fault = Some(Box::new((reason, error)));
+                    return Ok(input.len());
+                }
+                Stop::Full if written == replies.len() => {}
+                Stop::Full | Stop::Incomplete => return Ok(done),
+            }
+        }
+    }
+
+    /// Writes until all is out or the socket takes no more. Returns how many bytes it took.
+    fn write(&mut self, cx: &mut Context<'_>, replies: &[u8]) -> (usize, Option<io::Error>) {
+        let mut written = 0;
+        while written < replies.len() {
+            match Pin::new(&mut self.stream).poll_write(cx, &replies[written..]) {
+                Poll::Ready(result) => match result.and_then(wrote) {
+                    Ok(n) => written += n,
+                    Err(error) => return (written, Some(error)),
+                },
+                Poll::Pending => break,
+            }
+        }
+        (written, None)
+    }
+
+    /// Keeps what could not be answered yet; nothing of it costs nothing.
+    fn keep(&mut self, rest: &[u8]) {
+        self.kept.clear();
+        if rest.is_empty() {
+            self.kept = Vec::new();
+        } else {
+            self.kept.extend_from_slice(rest);
+        }
+    }
+
+    fn say_goaway(&mut self) {
+        let deadline = self.record.roster.deadline();
+        let closes_in = deadline.map_or_else(Default::default, |deadline| {
+            deadline.saturating_duration_since(tokio::time::Instant::now())
+        });
+        let text = Text::new("the server is shutting down");
+        let mut frame = Vec::new();
+        Control::GoAway { reason: Reason::ShuttingDown, closes_in, text }.encode(&mut frame);
+        self.unsent = Unsent::keep(frame, 0);
+        self.goaway_sent = true;
+    }
+
+    /// What an I/O error on the stream means for the connection. The end of the stream counts as one.
+    fn failed(&mut self, error: &io::Error) -> End {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof if self.kept.is_empty() => End::Closed,
+            io::ErrorKind::UnexpectedEof => End::Truncated,
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => End::Reset,
+            io::ErrorKind::TimedOut => End::TimedOut,
+            _ => {
+                warn!(parent: self.record.span(), %error, "the socket failed");
+                End::Io
+            }
+        }
+    }
+
+    #[cold]
+    fn log_hello(&mut self) {
+        if tracing::enabled!(Level::DEBUG) {
+            let span = self.record.span();
+            debug!(parent: span, client = self.progress.hello.as_deref(), "HELLO");
+        }
+    }
+
+    /// Writes the record that every connection leaves in the log.
+    fn close(mut self, end: End) {
+        self.record.end = end;
+        let (frames, bytes, unanswered) =
+            (self.progress.frames, self.progress.bytes, self.unanswered());
+        let client = self.progress.hello.as_deref().filter(|name| !name.is_empty());
+        let fragment = Some(self.kept.len()).filter(|&bytes| bytes > 0);
+        let cause = self.fault.as_ref().map(|fault| tracing::field::display(&fault.1));
+        let duration = self.record.accepted_at.elapsed();
+        let span = self.record.span();
+        macro_rules! record {
+            ($log:ident) => {
+                $log!(parent: span, %end, frames, bytes, unanswered, fragment, client, cause,
+                      ?duration, "connection over")
+            };
+        }
+        match end {
+            End::Closed | End::Drained => record!(info),
+            _ => record!(warn),
+        }
+    }
+
+}
+
+impl<S, R> Connection<S, R> {
+    /// Frames that arrived whole and whose reply is not out.
+    fn unanswered(&self) -> u64 {
+        let without_reply = matches!(self.fault.as_deref(), Some((_, FaultError::Panicked)));
+        self.unsent.frames() + u64::from(without_reply)
+    }
+}
+
+impl<S, R> Drop for Connection<S, R> {
+    /// Enters the connection into the books, also when its task was dropped half-way.
+    fn drop(&mut self) {
+        let Record { roster, seat, end, .. } = &self.record;
+        if let Some(seat) = *seat {
+            roster.leave(seat);
+        }
+        let unanswered = self.unanswered();
+        let Progress { frames, bytes, .. } = self.progress;
+        roster.book(|books| {
+            books.frames_received += frames;
+            books.frames_answered += frames - unanswered;
+            books.bytes_received += bytes;
+            *books.ends.entry(*end).or_default() += 1;
+        });
+    }
+}
+
+impl Record {
+    fn span(&mut self) -> &Span {
+        if self.span.is_none() {
+            self.span = info_span!("connection", id = self.id, peer = %self.peer);
+        }
+        &self.span
+    }
+}
+
+/// A read of no bytes is the end of the stream.
+fn got(n: usize) -> io::Result<usize> {
+    if n == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(n) }
+}
+
+/// A write of no bytes would be tried for ever.
+fn wrote(n: usize) -> io::Result<usize> {
+    if n == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(n) }
+}

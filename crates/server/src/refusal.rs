@@ -1,0 +1,111 @@
+//! How a connection is turned away that cannot be served: it is told why, then closed.
+
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+use volley_proto::{Control, Reason, Text};
+
+use crate::linger::linger;
+
+/// How many refused connections may wait for their peers to read why. Each holds a descriptor of
+/// the reserve for up to a second.
+const LINGERING: usize = 16;
+
+/// A flood of refusals is told once in this time, with its number.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// Turns connections away.
+#[derive(Debug)]
+pub(crate) struct Refusals {
+    lingering: Arc<Semaphore>,
+    /// Refused since it was last told.
+    untold: u64,
+    told_at: Option<Instant>,
+}
+
+impl Refusals {
+    pub(crate) fn new() -> Self {
+        Self { lingering: Arc::new(Semaphore::new(LINGERING)), untold: 0, told_at: None }
+    }
+
+    /// Refuses `stream`; `why` is for the peer and for the log. The lingering close is one of
+    /// `tasks`, unless too many are at it already.
+    pub(crate) fn refuse(&mut self, mut stream: TcpStream, why: &'static str, tasks: &TaskTracker) {
+        self.tell(&stream, why);
+        let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned() else {
+            close_at_once(&stream, why);
+            return;
+        };
+        tasks.spawn(async move {
+            let bytes = busy(why);
+            // The send buffer of a new connection is empty: this waits for nobody.
+            if matches!(timeout(TELL_EVERY, stream.write_all(&bytes)).await, Ok(Ok(()))) {
+                linger(&mut stream).await;
+            }
+            drop(permit);
+        });
+    }
+
+    /// As [`refuse`](Self::refuse), but the descriptor is free again when this returns.
+    pub(crate) fn refuse_at_once(&mut self, stream: &TcpStream, why: &'static str) {
+        self.tell(stream, why);
+        close_at_once(stream, why);
+    }
+
+    fn tell(&mut self, stream: &TcpStream, why: &str) {
+        if let Ok(peer) = stream.peer_addr() {
+            debug!(%peer, why, "refused");
+        }
+        self.untold += 1;
+        if self.told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
+            warn!(refused = self.untold, why, "refusing connections");
+            self.untold = 0;
+            self.told_at = Some(Instant::now());
+        }
+    }
+}
+
+/// Sends what fits, half-closes and throws away what has come, all without waiting. A peer whose
+/// next bytes are still on their way may get a reset, and may read it before the ERROR.
+fn close_at_once(stream: &TcpStream, why: &str) {
+    let socket = SockRef::from(stream);
+    let sent = socket.send(&busy(why)).and_then(|_| socket.shutdown(Shutdown::Write));
+    let mut discarded = [std::mem::MaybeUninit::uninit(); 4096];
+    // Bounded: a peer may send faster than we discard.
+    let rounds = if sent.is_ok() { 64 } else { 0 };
+    for _ in 0..rounds {
+        if !matches!(socket.recv(&mut discarded), Ok(1..)) {
+            break;
+        }
+    }
+}
+
+fn busy(why: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Control::Error { reason: Reason::Busy, last_seq: 0, text: Text::new(why) }.encode(&mut bytes);
+    bytes
+}
+
+/// Why a connection over the limit is refused.
+pub(crate) const AT_LIMIT: &str = "the server has as many connections as it may";
+
+/// Why a connection for which there is no descriptor is refused.
+pub(crate) const NO_DESCRIPTORS: &str = "the server has no file descriptors left";
+
+impl Drop for Refusals {
+    /// Tells the rest of the last flood.
+    fn drop(&mut self) {
+        if self.untold > 0 {
+            warn!(refused = self.untold, "refused more connections");
+        }
+    }
+}
+

@@ -1,0 +1,248 @@
+//! The life of a listener: accept, then drain.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::accept::{Backoff, Fault, Spare, fault};
+use crate::bind::{TUNE_ACCEPTED, tune};
+use crate::connection::Connection;
+use crate::refusal::{AT_LIMIT, NO_DESCRIPTORS, Refusals};
+use crate::roster::Roster;
+use crate::{Config, Negotiated, Responder, Summary};
+
+/// How many connections are refused in a row for want of descriptors before the others on this
+/// thread, which may free some, get their turn.
+const REFUSALS_PER_TURN: u64 = 64;
+
+/// Pauses from this length on are told in the log: no more than three a second.
+const TOLD_FROM: Duration = Duration::from_millis(300);
+
+/// What may still run after the drain deadline: a lingering close, of 1 s at most.
+const AFTER_CUT_OFF: Duration = Duration::from_millis(1100);
+
+/// What ended a server before its time.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The listener can't be used: not a listening TCP socket, or broken.
+    #[error("cannot accept on the listener")]
+    Listener(#[source] io::Error),
+}
+
+/// Serves `listener` until `shutdown` completes, then drains it: accepts what has already
+/// connected, tells those who said HELLO to send no more, answers what has been received, closes
+/// idle connections at once and the others when they are done or when [`Config::drain`] is over.
+///
+/// Each connection is a task of its own on the current runtime. Dropping the returned future ends
+/// them all without draining.
+///
+/// # Errors
+///
+/// [`ServeError`] when nothing can ever be accepted again. A peer's fault, a lack of descriptors
+/// or memory never ends a server.
+pub async fn serve(
+    listener: TcpListener,
+    config: Config,
+    shutdown: impl Future,
+) -> Result<Summary, ServeError> {
+    let responder = Negotiated::new(config.reply);
+    serve_with(listener, config, responder, shutdown).await
+}
+
+/// As [`serve`], with replies of your own: each connection gets a clone of `responder`.
+///
+/// # Errors
+///
+/// As [`serve`].
+///
+/// # Examples
+///
+/// See `examples/shout.rs`.
+pub async fn serve_with<R: Responder>(
+    listener: TcpListener,
+    config: Config,
+    responder: R,
+    shutdown: impl Future,
+) -> Result<Summary, ServeError> {
+    tune(&SockRef::from(&listener)).map_err(ServeError::Listener)?;
+    let mut server = Server {
+        listener,
+        responder,
+        roster: Arc::default(),
+        tasks: TaskTracker::new(),
+        refusals: Refusals::new(),
+        spare: Spare::new(),
+        backoff: Backoff::new(),
+        paused_until: None,
+        config,
+    };
+    // Whatever way this future ends, no connection outlives it.
+    let _guard = CutOff(Arc::clone(&server.roster));
+    let mut shutdown = pin!(shutdown);
+    loop {
+        // Cancel safe: `next` only waits.
+        tokio::select! {
+            biased;
+            _ = &mut shutdown => break,
+            accepted = server.next() => server.take(accepted).await?,
+        }
+    }
+    server.drain().await
+}
+
+/// Numbers connections over all listeners of the process, for the log.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+struct Server<R> {
+    listener: TcpListener,
+    responder: R,
+    config: Config,
+    roster: Arc<Roster>,
+    tasks: TaskTracker,
+    refusals: Refusals,
+    spare: Spare,
+    backoff: Backoff,
+    /// Nothing is accepted before this instant.
+    paused_until: Option<Instant>,
+}
+
+impl<R: Responder> Server<R> {
+    /// Waits out a pause, then for the next connection.
+    async fn next(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        if let Some(until) = self.paused_until {
+            sleep_until(until).await;
+            self.paused_until = None;
+        }
+        self.listener.accept().await
+    }
+
+    /// Serves or refuses a connection, or deals with the error that came in its place.
+    async fn take(
+        &mut self,
+        accepted: io::Result<(TcpStream, SocketAddr)>,
+    ) -> Result<(), ServeError> {
+        let error = match accepted {
+            Ok((stream, peer)) => {
+                self.backoff.reset();
+                self.admit(stream, peer);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        match fault(&error) {
+            Fault::Peer => debug!(%error, "a connection died before it was accepted"),
+            Fault::Listener => return Err(ServeError::Listener(error)),
+            Fault::Machine => self.pause(&error),
+            Fault::Descriptors => self.refuse_without_descriptors(&error).await,
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let Some(permit) = self.config.connections.try_acquire() else {
+            self.roster.book(|books| books.refused += 1);
+            self.refusals.refuse(stream, AT_LIMIT, &self.tasks);
+            return;
+        };
+        self.roster.book(|books| books.accepted += 1);
+        if TUNE_ACCEPTED && let Err(error) = tune(&SockRef::from(&stream)) {
+            // The peer has gone already; its first read will say so.
+            debug!(%peer, %error, "cannot set the socket's options");
+        }
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let connection = Connection::new(
+            stream,
+            (id, peer),
+            self.responder.clone(),
+            self.config.max_frame,
+            Arc::clone(&self.roster),
+            permit,
+        );
+        self.tasks.spawn(connection.run());
+    }
+
+    /// Refuses what waits in the backlog, one at a time on the spare descriptor, then pauses.
+    async fn refuse_without_descriptors(&mut self, error: &io::Error) {
+        let mut refused = 0;
+        while refused < REFUSALS_PER_TURN {
+            self.spare.lend();
+            let accepted = self.accept_now().await;
+            if let Some(Ok((stream, _))) = &accepted {
+                self.refusals.refuse_at_once(stream, NO_DESCRIPTORS);
+            }
+            let more = matches!(accepted, Some(Ok(_)));
+            drop(accepted);
+            self.spare.take_back();
+            if !more {
+                break;
+            }
+            refused += 1;
+        }
+        self.roster.book(|books| books.refused += refused);
+        if refused > 0 {
+            self.backoff.reset();
+        }
+        self.pause(error);
+    }
+
+    /// Accepts what is there already, without waiting.
+    async fn accept_now(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+        poll_fn(|cx| match self.listener.poll_accept(cx) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
+    fn pause(&mut self, error: &io::Error) {
+        let pause = self.backoff.pause();
+        // Short pauses come many a second; what was refused meanwhile is told by `Refusals`.
+        if pause >= TOLD_FROM {
+            warn!(%error, ?pause, "cannot accept for now");
+        } else {
+            debug!(%error, ?pause, "cannot accept for now");
+        }
+        self.paused_until = Some(Instant::now() + pause);
+    }
+
+    async fn drain(mut self) -> Result<Summary, ServeError> {
+        let deadline = Instant::now() + self.config.drain;
+        // Those who connected before the shutdown are among those to be drained.
+        while let Some(Ok((stream, peer))) = self.accept_now().await {
+            self.admit(stream, peer);
+        }
+        let Self { listener, config, roster, tasks, refusals, .. } = self;
+        drop(listener);
+        drop(refusals);
+        info!(connections = tasks.len(), drain = ?config.drain, "draining");
+        roster.drain(deadline);
+        tasks.close();
+        if timeout_at(deadline, tasks.wait()).await.is_err() {
+            roster.cut_off();
+            // Each ends with its next poll, or with its lingering close.
+            let _ = timeout(AFTER_CUT_OFF, tasks.wait()).await;
+        }
+        Ok(roster.summary())
+    }
+}
+
+/// Ends the connections of a server whose future is over.
+struct CutOff(Arc<Roster>);
+
+impl Drop for CutOff {
+    fn drop(&mut self) {
+        self.0.cut_off();
+    }
+}

@@ -1,0 +1,103 @@
+//! The command line.
+
+use std::num::NonZero;
+use std::thread;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use tracing_subscriber::EnvFilter;
+use volley_cli::{parse_bytes, parse_duration};
+use volley_proto::{Endpoint, MaxFrame, ReplyKind};
+
+/// Answers every length-prefixed frame with an echo or a receipt.
+///
+/// For each listener it prints a line on stdout as soon as it accepts: `listening
+/// tcp://127.0.0.1:7007`. Logs go to stderr. SIGTERM or SIGINT stops accepting and drains the open
+/// connections; a second one exits at once.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+#[command(after_help = "\
+Examples:
+  volleyd                                   listen on tcp://127.0.0.1:7007 and echo
+  volleyd --reply ack                       answer with receipts: checksum, number, time
+  volleyd --listen 0.0.0.0:7007 --listen '[::]:7007'
+  volleyd --listen 127.0.0.1:0              let the system choose a port and print it
+
+Exit codes: 0 drained after a signal, 2 wrong usage, 68 name not found, 69 cannot bind,
+130 or 143 ended by a second signal.")]
+pub(crate) struct Args {
+    /// Where to listen; can be given more than once. Port 0 lets the system choose
+    #[arg(long, value_name = "ENDPOINT", default_values_t = [Endpoint::DEFAULT])]
+    pub(crate) listen: Vec<Endpoint>,
+
+    /// The reply that a frame gets, unless the client asks for the other with HELLO
+    #[arg(long, value_enum, value_name = "KIND", default_value_t)]
+    pub(crate) reply: Reply,
+
+    /// The longest payload to take, at most 64MiB; a longer one ends its connection
+    #[arg(long, value_name = "BYTES", default_value = "1MiB", value_parser = parse_max_frame)]
+    pub(crate) max_frame: MaxFrame,
+
+    /// How many connections may be open at once; further ones are refused as busy [default: the
+    /// limit on file descriptors less 32]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_connections: Option<usize>,
+
+    /// How long connections may go on after a signal
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    pub(crate) drain: Duration,
+
+    /// Worker threads [default: one per CPU that the process may use]
+    #[arg(long, value_name = "N", default_value_t = default_threads(), hide_default_value = true)]
+    pub(crate) threads: NonZero<usize>,
+
+    /// What to log: a level, or a filter such as `warn,volley_server=debug`
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
+    #[arg(value_parser = parse_filter)]
+    pub(crate) log: String,
+
+    /// How a line of the log is written
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// The kinds of reply, as flags name them.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Reply {
+    /// the frame itself
+    #[default]
+    Echo,
+    /// a 32-byte receipt
+    Ack,
+}
+
+impl From<Reply> for ReplyKind {
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Reply::Echo => Self::Echo,
+            Reply::Ack => Self::Ack,
+        }
+    }
+}
+
+/// The forms of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// for people; coloured on a terminal
+    #[default]
+    Text,
+    /// one JSON object per line
+    Json,
+}
+
+fn default_threads() -> NonZero<usize> {
+    thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)
+}
+
+fn parse_max_frame(text: &str) -> Result<MaxFrame, String> {
+    MaxFrame::new(parse_bytes(text)?).map_err(|error| error.to_string())
+}
+
+fn parse_filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,122 @@
+//! The daemon: flags, logging, signals, stdout and exit codes around [`volley_server::serve`].
+
+mod args;
+mod listen;
+mod logging;
+mod signals;
+
+use std::io::{self, Write};
+
+use args::Args;
+use clap::Parser;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::runtime::{self, Runtime};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use volley_cli::Exit;
+use volley_server::{Config, ConnectionLimit, ServeError, Summary, serve};
+
+fn main() -> Exit {
+    let args = Args::parse();
+    logging::init(&args.log, args.log_format);
+    let outcome = raise_descriptor_limit()
+        .and_then(|()| runtime(args.threads.get()))
+        .map_err(|error| {
+            error!(%error, "cannot set up the process");
+            Exit::Unavailable
+        })
+        .and_then(|runtime| runtime.block_on(run(args)));
+    outcome.err().unwrap_or(Exit::Success)
+}
+
+async fn run(args: Args) -> Result<(), Exit> {
+    let config = config(&args);
+    let shutdown = CancellationToken::new();
+    signals::install(shutdown.clone()).map_err(|error| {
+        error!(%error, "cannot handle signals");
+        Exit::Unavailable
+    })?;
+    let listeners = listen::bind_all(&args.listen).await.map_err(|error| {
+        error!("{error}");
+        error.exit()
+    })?;
+    announce(&listeners);
+    let mut servers = JoinSet::new();
+    for listener in listeners {
+        let shutdown = shutdown.clone();
+        servers.spawn(serve(listener, config.clone(), async move { shutdown.cancelled().await }));
+    }
+    let mut total = Summary::default();
+    let mut outcome = Ok(());
+    while let Some(served) = servers.join_next().await {
+        match served {
+            Ok(Ok(summary)) => total += &summary,
+            Ok(Err(error)) => {
+                report_fatal(&error);
+                outcome = Err(Exit::Unavailable);
+                shutdown.cancel();
+            }
+            Err(error) => {
+                error!(%error, "a listener's task failed");
+                outcome = Err(Exit::Defect);
+                shutdown.cancel();
+            }
+        }
+    }
+    if total.cut_off() > 0 {
+        warn!(connections = total.cut_off(), "cut off at the drain deadline");
+    }
+    info!("{total}");
+    outcome
+}
+
+fn config(args: &Args) -> Config {
+    let mut config = Config::default();
+    config.reply = args.reply.into();
+    config.max_frame = args.max_frame;
+    config.drain = args.drain;
+    if let Some(max) = args.max_connections {
+        let possible = config.connections.max();
+        if max > possible {
+            warn!(max_connections = max, possible, "more connections than descriptors allow");
+        }
+        config.connections = ConnectionLimit::new(max);
+    }
+    config
+}
+
+/// One line per listener on stdout, which scripts wait for. Nobody has to read it.
+fn announce(listeners: &[TcpListener]) {
+    let mut stdout = io::stdout().lock();
+    for listener in listeners {
+        if let Ok(address) = listener.local_addr() {
+            info!(endpoint = %format_args!("tcp://{address}"), "listening");
+            let _ = writeln!(stdout, "listening tcp://{address}");
+        }
+    }
+    let _ = stdout.flush();
+}
+
+fn report_fatal(error: &ServeError) {
+    let cause = std::error::Error::source(error).map(tracing::field::display);
+    error!(cause, "{error}");
+}
+
+/// One thread needs no scheduler that shares work: that one is faster.
+fn runtime(threads: usize) -> io::Result<Runtime> {
+    let mut builder = match threads {
+        1 => runtime::Builder::new_current_thread(),
+        _ => runtime::Builder::new_multi_thread(),
+    };
+    builder.worker_threads(threads).enable_all().build()
+}
+
+/// Lifts the soft limit on descriptors to the hard one: the soft one is low for the sake of
+/// programs that use select(2), which this one doesn't.
+fn raise_descriptor_limit() -> io::Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    Ok(setrlimit(Resource::Nofile, limit)?)
+}
