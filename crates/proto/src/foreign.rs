@@ -35,7 +35,8 @@ impl Foreign {
             // (RFC 8446, 5.1).
             [0x16, 0x03, ..] => Self::Tls,
             b"SSH-" => Self::Ssh,
-            [b'*', b'0'..=b'9', b'\r', b'\n'] | [b'*', b'0'..=b'9', b'0'..=b'9', b'\r']
+            [b'*', b'0'..=b'9', b'\r', b'\n']
+            | [b'*', b'0'..=b'9', b'0'..=b'9', b'\r']
             | b"PING" => Self::Resp,
             b"PROX" => Self::ProxyV1,
             // The signature is 0D 0A 0D 0A 00 0D 0A 51 55 49 54 0A.

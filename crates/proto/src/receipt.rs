@@ -52,7 +52,8 @@ impl Receipt {
             return Err(ReceiptError::Magic { found: [magic[0], magic[1], magic[2], magic[3]] });
         }
         let (crc, rest) = rest.split_at(4);
-        let word = |i: usize| rest[8 * i..8 * (i + 1)].iter().fold(0, |w, &b| w << 8 | u64::from(b));
+        let word =
+            |i: usize| rest[8 * i..8 * (i + 1)].iter().fold(0, |w, &b| w << 8 | u64::from(b));
         Ok(Self {
             crc32c: crc.iter().fold(0, |w, &b| w << 8 | u32::from(b)),
             seq: word(0),

@@ -3,9 +3,14 @@
 use volley_proto::HEAD_LEN;
 
 /// Bytes that wait until the socket takes more. Nothing is read meanwhile, so there is never more
-/// than one batch of them.
+/// than one batch of them. Empty, as it nearly always is, it takes one word of its connection.
 #[derive(Debug, Default)]
 pub(crate) struct Unsent {
+    replies: Option<Box<Replies>>,
+}
+
+#[derive(Debug)]
+struct Replies {
     /// Begins at a frame's first byte.
     bytes: Vec<u8>,
     written: usize,
@@ -18,37 +23,36 @@ impl Unsent {
         while let Some(end) = frame_end(replies, start).filter(|&end| end <= written) {
             start = end;
         }
-        Self { bytes: replies[start..].to_vec(), written: written - start }
+        Self::keep(replies[start..].to_vec(), written - start)
     }
 
     /// Keeps `replies` without copying them.
-    pub(crate) const fn keep(replies: Vec<u8>, written: usize) -> Self {
-        Self { bytes: replies, written }
+    pub(crate) fn keep(replies: Vec<u8>, written: usize) -> Self {
+        Self { replies: Some(Box::new(Replies { bytes: replies, written })) }
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// What has to be written next.
-    pub(crate) fn rest(&self) -> &[u8] {
-        &self.bytes[self.written..]
+    /// What has to be written next; `None` if nothing has.
+    pub(crate) fn rest(&self) -> Option<&[u8]> {
+        self.replies.as_ref().map(|replies| &replies.bytes[replies.written..])
     }
 
     /// Counts `n` bytes as written, and lets go of the memory after the last one.
     pub(crate) fn advance(&mut self, n: usize) {
-        self.written += n;
-        if self.written == self.bytes.len() {
-            *self = Self::default();
+        if let Some(replies) = &mut self.replies {
+            replies.written += n;
+            if replies.written >= replies.bytes.len() {
+                self.replies = None;
+            }
         }
     }
 
     /// How many data frames are not out whole.
     pub(crate) fn frames(&self) -> u64 {
+        let Some(replies) = &self.replies else { return 0 };
         let (mut at, mut frames) = (0, 0);
-        while let Some(end) = frame_end(&self.bytes, at) {
-            let is_data = self.bytes[at] & 0x80 == 0;
-            frames += u64::from(is_data && end > self.written);
+        while let Some(end) = frame_end(&replies.bytes, at) {
+            let is_data = replies.bytes[at] & 0x80 == 0;
+            frames += u64::from(is_data && end > replies.written);
             at = end;
         }
         frames
@@ -91,7 +95,7 @@ mod tests {
             };
             let unsent = Unsent::copy(&replies, written);
             assert_eq!(unsent.frames(), frames, "{written} written");
-            assert_eq!(unsent.rest(), &replies[written..]);
+            assert_eq!(unsent.rest(), Some(&replies[written..]));
             assert_eq!(Unsent::keep(replies.clone(), written).frames(), frames);
         }
     }
@@ -101,9 +105,9 @@ mod tests {
         let replies = replies();
         let mut unsent = Unsent::copy(&replies, 7);
         unsent.advance(1);
-        assert_eq!(unsent.rest(), &replies[8..]);
-        unsent.advance(unsent.rest().len());
-        assert!(unsent.is_empty());
-        assert_eq!(unsent.bytes.capacity(), 0);
+        assert_eq!(unsent.rest(), Some(&replies[8..]));
+        unsent.advance(replies.len() - 8);
+        assert_eq!(unsent.rest(), None);
+        assert!(unsent.replies.is_none());
     }
 }

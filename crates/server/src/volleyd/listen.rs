@@ -49,8 +49,7 @@ async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, ListenError> {
     match endpoint {
         Endpoint::Tcp(Address::Socket(address)) => Ok(vec![*address]),
         Endpoint::Tcp(Address::Name { host, port }) => {
-            let unknown =
-                |source| ListenError::Resolve { endpoint: endpoint.clone(), source };
+            let unknown = |source| ListenError::Resolve { endpoint: endpoint.clone(), source };
             let mut addresses = Vec::new();
             for address in lookup_host((host.as_str(), *port)).await.map_err(unknown)? {
                 if !addresses.contains(&address) {
