@@ -107,8 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
     }
 
     /// Answers every frame until the peer, the protocol or the roster ends it.
-    ///
-    /// An `async fn` would keep a second copy of `self` in its future, for its argument.
+    #[expect(clippy::manual_async_fn, reason = "its future would hold `self` twice")]
     pub(crate) fn run(mut self) -> impl Future<Output = ()> + Send
     where
         S: Send,

@@ -1,0 +1,179 @@
+//! Whether a reply is the one that its frame must get.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use volley_proto::{Receipt, ReceiptError, ReplyKind, crc32c};
+
+/// A reply that passed its checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reply {
+    /// The frame's number on its connection, from 1.
+    pub seq: u64,
+    /// Length in bytes of the payload that was sent.
+    pub sent_len: usize,
+    /// The reply's payload: the frame's own, or a receipt's 32 bytes.
+    pub payload: Bytes,
+    /// The receipt, from a server that answers with receipts.
+    pub receipt: Option<Receipt>,
+    /// From the moment at which the frame was handed to [`Sender`](crate::Sender) to the reply.
+    pub rtt: Duration,
+}
+
+/// A reply that is not the one its frame must get.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Mismatch {
+    /// An echo that is not its frame.
+    #[error(
+        "reply {seq} is not its frame: {} bytes sent, {} received, different from byte {} on",
+        sent.len(), received.len(), first_difference(sent, received)
+    )]
+    Echo {
+        /// The frame's number on its connection.
+        seq: u64,
+        /// The payload that was sent.
+        sent: Bytes,
+        /// The payload that came back.
+        received: Bytes,
+    },
+    /// A reply that is no receipt, from a server that should send them.
+    #[error("reply {seq} is no receipt: {source}")]
+    Receipt {
+        /// The frame's number on its connection.
+        seq: u64,
+        /// What is wrong with it.
+        source: ReceiptError,
+    },
+    /// A receipt for other bytes.
+    #[error("receipt {seq} is for other bytes: crc32c {received:08x}, not {sent:08x}")]
+    Crc32c {
+        /// The frame's number on its connection.
+        seq: u64,
+        /// The checksum of what was sent.
+        sent: u32,
+        /// The checksum in the receipt.
+        received: u32,
+    },
+    /// A receipt out of turn.
+    #[error("receipt {received} came in place of receipt {seq}")]
+    Seq {
+        /// The frame's number on its connection.
+        seq: u64,
+        /// The number in the receipt.
+        received: u64,
+    },
+    /// A receipt after bytes were lost or added.
+    #[error("receipt {seq} counts {received} bytes in all, not {sent}")]
+    Total {
+        /// The frame's number on its connection.
+        seq: u64,
+        /// Payload bytes sent so far.
+        sent: u64,
+        /// Payload bytes received so far, says the receipt.
+        received: u64,
+    },
+}
+
+/// What is known of a frame when its reply comes.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) seq: u64,
+    /// Payload bytes sent on the connection so far, this frame's included.
+    pub(crate) total: u64,
+    pub(crate) payload: Bytes,
+}
+
+impl Sent {
+    /// Checks the reply's payload; returns the receipt if it must be one.
+    pub(crate) fn check(
+        &self,
+        kind: ReplyKind,
+        received: &Bytes,
+    ) -> Result<Option<Receipt>, Mismatch> {
+        match kind {
+            ReplyKind::Echo => self.check_echo(received).map(|()| None),
+            ReplyKind::Ack => self.check_receipt(received).map(Some),
+        }
+    }
+
+    fn check_echo(&self, received: &Bytes) -> Result<(), Mismatch> {
+        if *received == self.payload {
+            return Ok(());
+        }
+        let (sent, received) = (self.payload.clone(), received.clone());
+        Err(Mismatch::Echo { seq: self.seq, sent, received })
+    }
+
+    fn check_receipt(&self, received: &[u8]) -> Result<Receipt, Mismatch> {
+        let seq = self.seq;
+        let receipt =
+            Receipt::parse(received).map_err(|source| Mismatch::Receipt { seq, source })?;
+        let sent = crc32c(&self.payload);
+        if receipt.seq != seq {
+            return Err(Mismatch::Seq { seq, received: receipt.seq });
+        }
+        if receipt.crc32c != sent {
+            return Err(Mismatch::Crc32c { seq, sent, received: receipt.crc32c });
+        }
+        if receipt.total != self.total {
+            return Err(Mismatch::Total { seq, sent: self.total, received: receipt.total });
+        }
+        Ok(receipt)
+    }
+}
+
+/// Where two payloads that are not equal begin to differ, in bytes from 0.
+fn first_difference(sent: &[u8], received: &[u8]) -> usize {
+    sent.iter().zip(received).take_while(|(a, b)| a == b).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SENT: Sent = Sent { seq: 2, total: 12, payload: Bytes::from_static(b"hello") };
+
+    fn receipt() -> Receipt {
+        Receipt { crc32c: 0x9a71_bb4c, seq: 2, total: 12, received_at: 1 }
+    }
+
+    fn check(kind: ReplyKind, payload: &[u8]) -> Result<Option<Receipt>, Mismatch> {
+        SENT.check(kind, &Bytes::copy_from_slice(payload))
+    }
+
+    #[test]
+    fn takes_the_reply_that_the_frame_must_get() {
+        assert_eq!(check(ReplyKind::Echo, b"hello"), Ok(None));
+        assert_eq!(check(ReplyKind::Ack, &receipt().encode()), Ok(Some(receipt())));
+    }
+
+    #[test]
+    fn an_echo_that_differs_says_where() {
+        let message = |payload: &[u8]| check(ReplyKind::Echo, payload).unwrap_err().to_string();
+        assert_eq!(
+            message(b"heLlo"),
+            "reply 2 is not its frame: 5 bytes sent, 5 received, different from byte 2 on"
+        );
+        assert_eq!(
+            message(b"hello!"),
+            "reply 2 is not its frame: 5 bytes sent, 6 received, different from byte 5 on"
+        );
+        assert!(message(b"").contains("0 received, different from byte 0 on"));
+    }
+
+    #[test]
+    fn each_field_of_a_receipt_is_checked() {
+        let wrong = |receipt: Receipt| check(ReplyKind::Ack, &receipt.encode()).unwrap_err();
+        let (seq, sent) = (2, 0x9a71_bb4c);
+        let crc = wrong(Receipt { crc32c: 1, ..receipt() });
+        assert_eq!(crc, Mismatch::Crc32c { seq, sent, received: 1 });
+        let number = wrong(Receipt { seq: 3, ..receipt() });
+        assert_eq!(number, Mismatch::Seq { seq, received: 3 });
+        let total = wrong(Receipt { total: 7, ..receipt() });
+        assert_eq!(total, Mismatch::Total { seq, sent: 12, received: 7 });
+        let echo = check(ReplyKind::Ack, b"hello").unwrap_err();
+        assert_eq!(echo, Mismatch::Receipt { seq, source: ReceiptError::Length { len: 5 } });
+    }
+}

@@ -1,0 +1,156 @@
+//! From an endpoint to a connection on which frames can be sent.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::codec::FramedRead;
+use volley_proto::{
+    Address, CodecError, Control, Endpoint, Frame, FrameCodec, MaxFrame, ReplyKind, Text,
+};
+
+use crate::connection::{Connection, Terms};
+use crate::error::{Error, ProtocolError};
+
+/// How to connect, and what to expect of the server.
+///
+/// ```
+/// use volley_client::Options;
+///
+/// let mut options = Options::default();
+/// options.reply_timeout = std::time::Duration::from_secs(1);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// How long it may take until frames can be sent: resolving, connecting and WELCOME together.
+    pub connect_timeout: Duration,
+    /// How long the server may take for the next reply, from the moment at which its frame was
+    /// sent or the reply before it came, whichever is later.
+    pub reply_timeout: Duration,
+    /// Greets the server. `None` is for servers that know no control frames.
+    pub hello: Option<Hello>,
+    /// The replies to expect of a server that is not greeted.
+    pub reply: ReplyKind,
+    /// The longest payload to send to a server that is not greeted; WELCOME tells a greeted one's.
+    pub max_frame: MaxFrame,
+}
+
+impl Default for Options {
+    /// 5 s for each, a HELLO that takes the listener's own reply.
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            reply_timeout: Duration::from_secs(5),
+            hello: Some(Hello::default()),
+            reply: ReplyKind::Echo,
+            max_frame: MaxFrame::CEILING,
+        }
+    }
+}
+
+/// What HELLO says.
+#[derive(Clone, Debug, Default)]
+pub struct Hello {
+    /// The reply to ask for; `None` takes the listener's own.
+    pub wanted: Option<ReplyKind>,
+    /// A name for the server's log; may be empty.
+    pub name: String,
+}
+
+impl Connection {
+    /// Connects to the first address of `endpoint` that answers and, unless told not to, greets
+    /// the server and awaits its WELCOME.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Resolve`], [`Error::Connect`], [`Error::ConnectTimedOut`], [`Error::Refused`] by a
+    /// server that says why, [`Error::NoWelcome`] from one that does not know HELLO,
+    /// [`Error::Protocol`] from one that speaks something else.
+    pub async fn connect(endpoint: &Endpoint, options: &Options) -> Result<Self, Error> {
+        let deadline = Instant::now() + options.connect_timeout;
+        let late = |awaited| Error::ConnectTimedOut {
+            endpoint: endpoint.clone(),
+            awaited,
+            after: options.connect_timeout,
+        };
+        let addresses =
+            timeout_at(deadline, resolve(endpoint)).await.map_err(|_| late("address"))??;
+        let stream = timeout_at(deadline, connect_to_any(endpoint, &addresses))
+            .await
+            .map_err(|_| late("connection"))??;
+        // A lost delay is no reason to give up a connection that works.
+        let _ = stream.set_nodelay(true);
+        let (read, mut write) = stream.into_split();
+        let mut frames = FramedRead::new(read, FrameCodec::new(MaxFrame::CEILING));
+        let terms = match &options.hello {
+            None => Terms { reply: options.reply, max_frame: options.max_frame },
+            Some(hello) => {
+                let name = Text::new(hello.name.as_str());
+                let mut bytes = Vec::new();
+                Control::Hello { wanted: hello.wanted, name }.encode(&mut bytes);
+                let greeting = async {
+                    // If it can't be written the server may still have said why.
+                    let sent = write.write_all(&bytes).await;
+                    await_welcome(&mut frames, sent).await
+                };
+                timeout_at(deadline, greeting).await.map_err(|_| late("WELCOME"))??
+            }
+        };
+        Ok(Self::new(frames, write, terms, options.reply_timeout))
+    }
+}
+
+async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Error> {
+    let unknown = |source| Error::Resolve { endpoint: endpoint.clone(), source };
+    match endpoint {
+        Endpoint::Tcp(Address::Socket(address)) => Ok(vec![*address]),
+        Endpoint::Tcp(Address::Name { host, port }) => {
+            Ok(lookup_host((host.as_str(), *port)).await.map_err(unknown)?.collect())
+        }
+        _ => Err(Error::Unsupported { endpoint: endpoint.clone() }),
+    }
+}
+
+async fn connect_to_any(endpoint: &Endpoint, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
+    let none = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let mut failed = Error::Resolve { endpoint: endpoint.clone(), source: none };
+    for &address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(source) => failed = Error::Connect { endpoint: endpoint.clone(), address, source },
+        }
+    }
+    Err(failed)
+}
+
+async fn await_welcome(
+    frames: &mut FramedRead<OwnedReadHalf, FrameCodec>,
+    sent: io::Result<()>,
+) -> Result<Terms, Error> {
+    let no_welcome = |answer| Err(Error::NoWelcome { answer });
+    match frames.next().await {
+        Some(Ok(Frame::Control(Control::Welcome { granted, max_frame, .. }))) => {
+            Ok(Terms { reply: granted, max_frame })
+        }
+        Some(Ok(Frame::Control(Control::Error { reason, last_seq, text }))) => {
+            Err(Error::Refused { reason, last_seq, text: text.to_string() })
+        }
+        Some(Ok(Frame::Control(Control::Hello { .. }))) => no_welcome("an echo of it"),
+        Some(Ok(Frame::Control(Control::GoAway { .. }))) => no_welcome("GOAWAY"),
+        Some(Ok(Frame::Data(_))) => no_welcome("a data frame"),
+        Some(Err(CodecError::Frame(error))) => Err(ProtocolError::from(error).into()),
+        Some(Err(CodecError::Io(error))) if error.kind() != io::ErrorKind::ConnectionReset => {
+            Err(Error::Io { answered: 0, outstanding: 0, source: error })
+        }
+        None | Some(Err(_)) => match sent {
+            Ok(()) => no_welcome("a close"),
+            Err(source) => Err(Error::Send { source }),
+        },
+    }
+}

@@ -1,0 +1,346 @@
+//! Frames in flight: a sending half, a receiving half, and what they know of each other.
+//!
+//! ```text
+//!   Sender  --- bytes --->  server  --- bytes --->  Receiver
+//!      '------- each frame, before its bytes -------^
+//! ```
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::codec::FramedRead;
+use volley_proto::{
+    CodecError, Control, Frame, FrameCodec, MaxFrame, Reason, ReplyKind, encode_data,
+};
+
+use crate::check::{Reply, Sent};
+use crate::error::{Error, ProtocolError};
+
+/// Bytes that [`Sender::feed`] gathers before it writes.
+const GATHER: usize = 64 * 1024;
+
+/// A connection to a framed server.
+#[derive(Debug)]
+pub struct Connection {
+    sender: Sender,
+    receiver: Receiver,
+}
+
+/// What server and client have agreed on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) reply: ReplyKind,
+    pub(crate) max_frame: MaxFrame,
+}
+
+/// The server has asked for no new frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GoAway {
+    /// Why.
+    pub reason: Reason,
+    /// How long until the server closes, from when it said so.
+    pub closes_in: Duration,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        frames: FramedRead<OwnedReadHalf, FrameCodec>,
+        write: OwnedWriteHalf,
+        terms: Terms,
+        reply_timeout: Duration,
+    ) -> Self {
+        let (announce, in_flight) = mpsc::unbounded_channel();
+        let goaway = Arc::default();
+        let sender = Sender {
+            write,
+            unsent: BytesMut::new(),
+            announce: Some(announce),
+            goaway: Arc::clone(&goaway),
+            terms,
+            seq: 0,
+            total: 0,
+        };
+        let receiver = Receiver {
+            frames,
+            in_flight,
+            awaited: VecDeque::new(),
+            goaway,
+            terms,
+            reply_timeout,
+            last_reply: Instant::now(),
+            answered: 0,
+        };
+        Self { sender, receiver }
+    }
+
+    /// Sends a frame and awaits its reply. It reads while it writes, so that no frame is too long
+    /// for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Sender::feed`] and of [`Receiver::receive`].
+    pub async fn request(&mut self, payload: impl Into<Bytes>) -> Result<Reply, Error> {
+        self.sender.enqueue(payload.into())?;
+        // A server that refuses says why before writing fails: the reply tells more.
+        let (sent, reply) = tokio::join!(self.sender.flush(), self.receiver.receive());
+        match reply? {
+            Some(reply) => Ok(reply),
+            // The sender is there, so only a failure can have ended its frames.
+            None => Err(sent.err().unwrap_or(Error::Closed { answered: 0, outstanding: 1 })),
+        }
+    }
+
+    /// Splits the connection, so that frames can be sent while replies are awaited. Drive both
+    /// halves at once, for example with `tokio::join!`: a server that can't get rid of its replies
+    /// takes no more frames.
+    pub fn split(self) -> (Sender, Receiver) {
+        (self.sender, self.receiver)
+    }
+
+    /// The kind of reply that frames get.
+    pub const fn reply_kind(&self) -> ReplyKind {
+        self.sender.terms.reply
+    }
+
+    /// The longest payload that can be sent.
+    pub const fn max_frame(&self) -> MaxFrame {
+        self.sender.terms.max_frame
+    }
+}
+
+/// The sending half of a [`Connection`].
+#[derive(Debug)]
+pub struct Sender {
+    write: OwnedWriteHalf,
+    /// Encoded frames that have not been written yet.
+    unsent: BytesMut,
+    /// Tells the receiver of each frame before its bytes go out; `None` once finished.
+    announce: Option<mpsc::UnboundedSender<InFlight>>,
+    goaway: Arc<OnceLock<GoAway>>,
+    terms: Terms,
+    seq: u64,
+    total: u64,
+}
+
+/// A frame whose reply is awaited.
+#[derive(Debug)]
+struct InFlight {
+    sent: Sent,
+    sent_at: Instant,
+}
+
+impl Sender {
+    /// Sends a frame. `feed` is faster for several.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::feed`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The frame is sent, or what is left of it with the next [`flush`](Self::flush).
+    pub async fn send(&mut self, payload: impl Into<Bytes>) -> Result<(), Error> {
+        self.enqueue(payload.into())?;
+        self.flush().await
+    }
+
+    /// Takes a frame to be sent together with others, and writes when 64 KiB have gathered. Call
+    /// [`flush`](Self::flush) after the last one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] and [`Error::GoingAway`], after which the frame was not sent and the
+    /// connection can still be used; [`Error::Send`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send`](Self::send).
+    pub async fn feed(&mut self, payload: impl Into<Bytes>) -> Result<(), Error> {
+        self.enqueue(payload.into())?;
+        if self.unsent.len() >= GATHER {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes all frames that have been fed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Send`].
+    ///
+    /// # Cancel safety
+    ///
+    /// What has not been written is kept for the next call.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.write.write_all_buf(&mut self.unsent).await.map_err(|source| Error::Send { source })
+    }
+
+    /// Whether frames have been fed and not been written.
+    pub fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// Writes what has been fed and half-closes: the server answers what it has received, then
+    /// closes its side too. [`Receiver::receive`] returns `None` after the last reply.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Send`].
+    pub async fn finish(&mut self) -> Result<(), Error> {
+        let flushed = self.flush().await;
+        self.announce = None;
+        flushed?;
+        self.write.shutdown().await.map_err(|source| Error::Send { source })
+    }
+
+    /// What the server said if it has asked for no new frames.
+    pub fn goaway(&self) -> Option<GoAway> {
+        self.goaway.get().copied()
+    }
+
+    /// Announces the frame and encodes it.
+    fn enqueue(&mut self, payload: Bytes) -> Result<(), Error> {
+        let max = self.terms.max_frame.get();
+        if payload.len() > max as usize {
+            return Err(Error::TooLarge { len: payload.len(), max });
+        }
+        if let Some(goaway) = self.goaway.get() {
+            return Err(Error::GoingAway { reason: goaway.reason });
+        }
+        self.unsent.reserve(volley_proto::HEAD_LEN + payload.len());
+        encode_data(&payload, &mut self.unsent);
+        self.seq += 1;
+        self.total += payload.len() as u64;
+        let sent = Sent { seq: self.seq, total: self.total, payload };
+        if let Some(announce) = &self.announce {
+            // Without a receiver nobody awaits the reply.
+            let _ = announce.send(InFlight { sent, sent_at: Instant::now() });
+        }
+        Ok(())
+    }
+}
+
+/// The receiving half of a [`Connection`].
+#[derive(Debug)]
+pub struct Receiver {
+    frames: FramedRead<OwnedReadHalf, FrameCodec>,
+    in_flight: mpsc::UnboundedReceiver<InFlight>,
+    /// Taken from `in_flight` and not answered: at most the oldest.
+    awaited: VecDeque<InFlight>,
+    goaway: Arc<OnceLock<GoAway>>,
+    terms: Terms,
+    reply_timeout: Duration,
+    last_reply: Instant,
+    answered: u64,
+}
+
+impl Receiver {
+    /// Awaits the next reply and checks it. `None` when the [`Sender`] has finished or is gone and
+    /// every frame has been answered. Waits without a deadline while nothing is in flight.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`], after which the next reply can be received, and whatever ended the
+    /// connection: [`Error::Refused`], [`Error::Closed`], [`Error::Io`], [`Error::TimedOut`],
+    /// [`Error::Protocol`].
+    ///
+    /// # Cancel safety
+    ///
+    /// No reply is lost.
+    pub async fn receive(&mut self) -> Result<Option<Reply>, Error> {
+        loop {
+            let frame = match self.awaited.front() {
+                Some(oldest) => {
+                    let deadline = oldest.sent_at.max(self.last_reply) + self.reply_timeout;
+                    let (seq, after) = (oldest.sent.seq, self.reply_timeout);
+                    timeout_at(deadline, self.frames.next())
+                        .await
+                        .map_err(|_| Error::TimedOut { seq, after })?
+                }
+                None => {
+                    // Both branches are cancel safe.
+                    tokio::select! {
+                        biased;
+                        next = self.in_flight.recv() => match next {
+                            Some(next) => {
+                                self.awaited.push_back(next);
+                                continue;
+                            }
+                            None => return Ok(None),
+                        },
+                        frame = self.frames.next() => frame,
+                    }
+                }
+            };
+            match frame {
+                Some(Ok(Frame::Data(payload))) => return self.take(payload).map(Some),
+                Some(Ok(Frame::Control(control))) => self.obey(control)?,
+                Some(Err(CodecError::Frame(error))) => {
+                    return Err(ProtocolError::from(error).into());
+                }
+                Some(Err(CodecError::Io(source))) => {
+                    let (answered, outstanding) = (self.answered, self.outstanding());
+                    return Err(Error::Io { answered, outstanding, source });
+                }
+                None => {
+                    let (answered, outstanding) = (self.answered, self.outstanding());
+                    return Err(Error::Closed { answered, outstanding });
+                }
+                Some(Err(error)) => {
+                    let source = std::io::Error::other(error);
+                    let (answered, outstanding) = (self.answered, self.outstanding());
+                    return Err(Error::Io { answered, outstanding, source });
+                }
+            }
+        }
+    }
+
+    /// How many frames have been sent, or are about to be, and not been answered.
+    pub fn outstanding(&self) -> u64 {
+        (self.awaited.len() + self.in_flight.len()) as u64
+    }
+
+    /// What the server said if it has asked for no new frames.
+    pub fn goaway(&self) -> Option<GoAway> {
+        self.goaway.get().copied()
+    }
+
+    /// Matches a reply with the oldest frame in flight.
+    fn take(&mut self, payload: Bytes) -> Result<Reply, Error> {
+        // The frame was announced before its bytes went out, perhaps just now.
+        let oldest = self.awaited.pop_front().or_else(|| self.in_flight.try_recv().ok());
+        let Some(InFlight { sent, sent_at }) = oldest else {
+            return Err(ProtocolError::Unasked { len: payload.len() }.into());
+        };
+        self.answered += 1;
+        self.last_reply = Instant::now();
+        let receipt = sent.check(self.terms.reply, &payload)?;
+        let rtt = self.last_reply - sent_at;
+        Ok(Reply { seq: sent.seq, sent_len: sent.payload.len(), payload, receipt, rtt })
+    }
+
+    fn obey(&self, control: Control) -> Result<(), Error> {
+        match control {
+            Control::Error { reason, last_seq, text } => {
+                Err(Error::Refused { reason, last_seq, text: text.to_string() })
+            }
+            Control::GoAway { reason, closes_in, .. } => {
+                // A second one changes nothing.
+                let _ = self.goaway.set(GoAway { reason, closes_in });
+                Ok(())
+            }
+            Control::Hello { .. } | Control::Welcome { .. } => {
+                Err(ProtocolError::Control(control.name()).into())
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What can go wrong between a frame and its reply, told apart.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use volley_proto::{Endpoint, FrameError, Reason};
+
+use crate::Mismatch;
+
+/// Why there is no connection, or no good reply.
+///
+/// After [`Error::Mismatch`], [`Error::TooLarge`] and [`Error::GoingAway`] the connection can
+/// still be used; after any other it is over.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The endpoint's name has no address.
+    #[error("cannot resolve {endpoint}: {source}")]
+    Resolve {
+        /// Where to connect.
+        endpoint: Endpoint,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// Nobody accepted the connection.
+    #[error("cannot connect to {endpoint} ({address}): {source}")]
+    Connect {
+        /// Where to connect.
+        endpoint: Endpoint,
+        /// The last address that was tried.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The endpoint's transport is not one that this version speaks.
+    #[error("cannot connect to {endpoint}: the transport is not supported")]
+    Unsupported {
+        /// Where to connect.
+        endpoint: Endpoint,
+    },
+    /// No connection, or no WELCOME, within [`Options::connect_timeout`].
+    ///
+    /// [`Options::connect_timeout`]: crate::Options::connect_timeout
+    #[error("no {awaited} from {endpoint} within {after:?}")]
+    ConnectTimedOut {
+        /// Where to connect.
+        endpoint: Endpoint,
+        /// What was awaited: `address`, `connection` or `WELCOME`.
+        awaited: &'static str,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The server answered HELLO with something else than WELCOME or ERROR.
+    #[error("the server answered HELLO with {answer}, not with WELCOME: it may not know HELLO")]
+    NoWelcome {
+        /// What it did instead.
+        answer: &'static str,
+    },
+    /// The server refused the connection or ended it, and said why: an ERROR.
+    #[error("refused by the server after {last_seq} frames: {reason}: {text}")]
+    Refused {
+        /// Why.
+        reason: Reason,
+        /// How many data frames of this connection were answered. Later ones got no reply and can
+        /// be sent again elsewhere.
+        last_seq: u64,
+        /// The reason for a person; may be empty.
+        text: String,
+    },
+    /// The server said GOAWAY: it takes no new frame on this connection. This one was not sent;
+    /// replies to earlier ones still come.
+    #[error("the server takes no new frames: {reason}")]
+    GoingAway {
+        /// Why.
+        reason: Reason,
+    },
+    /// The server closed while replies were awaited.
+    #[error("the server closed the connection: {outstanding} frames got no reply")]
+    Closed {
+        /// How many data frames were answered.
+        answered: u64,
+        /// How many were sent, or about to be, and got no reply.
+        outstanding: u64,
+    },
+    /// The connection failed while replies were awaited.
+    #[error("the connection failed: {source}: {outstanding} frames got no reply")]
+    Io {
+        /// How many data frames were answered.
+        answered: u64,
+        /// How many were sent, or about to be, and got no reply.
+        outstanding: u64,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Writing to the connection failed. The receiving side may know why.
+    #[error("cannot send: {source}")]
+    Send {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No reply for [`Options::reply_timeout`].
+    ///
+    /// [`Options::reply_timeout`]: crate::Options::reply_timeout
+    #[error("no reply to frame {seq} within {after:?}")]
+    TimedOut {
+        /// The frame's number on its connection, from 1.
+        seq: u64,
+        /// The deadline.
+        after: Duration,
+    },
+    /// The server sent what no server may.
+    #[error("the server broke the protocol: {0}")]
+    Protocol(#[from] ProtocolError),
+    /// The reply is not the one that its frame must get.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    /// The frame is longer than the server takes; it was not sent.
+    #[error("frame of {len} bytes exceeds the limit of {max}")]
+    TooLarge {
+        /// The payload's length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        max: u32,
+    },
+}
+
+/// What a server must never send.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// Bytes that are no frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A data frame while no reply was awaited.
+    #[error("a reply of {len} bytes while none was awaited")]
+    Unasked {
+        /// Its payload's length in bytes.
+        len: usize,
+    },
+    /// A control frame that only a client may send, or WELCOME twice.
+    #[error("{0} may not be sent here")]
+    Control(&'static str),
+}

@@ -1,0 +1,34 @@
+//! The client of a framed server: connects, keeps frames in flight and checks every reply.
+//!
+//! [`Connection::request`] sends a frame and awaits its reply. [`Connection::split`] gives a
+//! [`Sender`] and a [`Receiver`], which two tasks can drive at their own pace, so that many frames
+//! are in flight.
+//!
+//! ```no_run
+//! use volley_client::{Connection, Options};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), volley_client::Error> {
+//! let endpoint = volley_proto::Endpoint::DEFAULT;
+//! let mut connection = Connection::connect(&endpoint, &Options::default()).await?;
+//! let reply = connection.request("hello").await?;
+//! assert_eq!(reply.payload, "hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is checked
+//!
+//! An echo must be its frame, byte for byte. A receipt must carry the CRC-32C of its frame's
+//! payload, its frame's number and the sum of the payload bytes sent so far: then every byte
+//! arrived whole, in order and once. Anything else is a [`Mismatch`].
+
+mod check;
+mod connect;
+mod connection;
+mod error;
+
+pub use check::{Mismatch, Reply};
+pub use connect::{Hello, Options};
+pub use connection::{Connection, GoAway, Receiver, Sender};
+pub use error::{Error, ProtocolError};
