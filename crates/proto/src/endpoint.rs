@@ -140,7 +140,7 @@ impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        if text.starts_with("unix:") {
+        if text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("unix:")) {
             return Err(EndpointError::UnsupportedScheme { scheme: "unix:" });
         }
         let address = match text.split_once("://") {
@@ -170,10 +170,8 @@ impl FromStr for Address {
         if text.starts_with('[') {
             // A good one has been taken above, so only a bad port is told apart from the rest.
             return Err(match text.rsplit_once("]:") {
-                Some((_, port)) if port.parse::<u16>().is_err() => {
-                    EndpointError::Port { port: port.to_owned() }
-                }
-                _ => brackets(),
+                Some((_, port)) => parse_port(port).err().unwrap_or_else(brackets),
+                None => brackets(),
             });
         }
         match text.matches(':').count() {
@@ -182,12 +180,21 @@ impl FromStr for Address {
             _ => return Err(brackets()),
         }
         let (host, port) = text.split_once(':').ok_or_else(brackets)?;
+        // The port first: an IPv4 address gets here only with a bad one.
+        let port = parse_port(port)?;
         if !is_dns_name(host) {
             return Err(EndpointError::Host { host: host.to_owned() });
         }
-        let port = port.parse().map_err(|_| EndpointError::Port { port: port.to_owned() })?;
         Ok(Self::Name { host: host.to_owned(), port })
     }
+}
+
+/// Digits only: `u16::from_str` would take a plus sign as well.
+fn parse_port(port: &str) -> Result<u16, EndpointError> {
+    let digits = port.bytes().all(|b| b.is_ascii_digit()).then_some(port);
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(|| EndpointError::Port { port: port.to_owned() })
 }
 
 /// RFC 1123, 2.1, with the underscores that service names use. A last label of digits only is a
