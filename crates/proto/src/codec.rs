@@ -10,8 +10,9 @@ use crate::{Control, Frame, FrameError, HEAD_LEN, MaxFrame, Parsed, encode_data,
 /// Frames in and out of a byte stream, for `Framed`, `FramedRead` and `FramedWrite`.
 ///
 /// For data frames it reads and writes byte for byte what `LengthDelimitedCodec::new()` does. It
-/// differs in three ways: it knows control frames, its errors carry the numbers, and it reserves
-/// nothing for a declared length, so that a peer must send bytes before they cost memory.
+/// differs in four ways: it knows control frames, its errors carry the numbers, a stream that ends
+/// right behind a head is truncated (there it ends cleanly), and it reserves nothing for a declared
+/// length, so that a peer must send bytes before they cost memory.
 ///
 /// After an error the stream has no next frame boundary: drop the connection.
 ///
