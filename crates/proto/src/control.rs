@@ -245,7 +245,8 @@ pub enum Reason {
     LifetimeOver,
     /// 12: the server has no memory left for this.
     OutOfMemory,
-    /// A code that this version does not know.
+    /// A code that this version does not know. Made by [`Reason::from_code`]: with a code that is
+    /// known it would not come back equal from the wire.
     Other(u16),
 }
 
@@ -305,7 +306,7 @@ impl fmt::Display for Reason {
             Self::Denied => "denied",
             Self::LifetimeOver => "lifetime over",
             Self::OutOfMemory => "out of memory",
-            Self::Other(code) => return write!(f, "reason {code}"),
+            Self::Other(code) => return f.pad(&format!("reason {code}")),
         })
     }
 }

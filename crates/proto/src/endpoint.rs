@@ -175,7 +175,10 @@ impl FromStr for Address {
             });
         }
         match text.matches(':').count() {
-            0 => return Err(EndpointError::MissingPort { address: text.to_owned() }),
+            0 if is_dns_name(text) || text.parse::<Ipv4Addr>().is_ok() => {
+                return Err(EndpointError::MissingPort { address: text.to_owned() });
+            }
+            0 => return Err(EndpointError::Host { host: text.to_owned() }),
             1 => {}
             _ => return Err(brackets()),
         }

@@ -36,7 +36,7 @@ impl Foreign {
             [0x16, 0x03, ..] => Self::Tls,
             b"SSH-" => Self::Ssh,
             [b'*', b'0'..=b'9', b'\r', b'\n']
-            | [b'*', b'0'..=b'9', b'0'..=b'9', b'\r']
+            | [b'*', b'0'..=b'9', b'0'..=b'9', b'\r' | b'0'..=b'9']
             | b"PING" => Self::Resp,
             b"PROX" => Self::ProxyV1,
             // The signature is 0D 0A 0D 0A 00 0D 0A 51 55 49 54 0A.

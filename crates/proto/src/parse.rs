@@ -54,7 +54,7 @@ pub enum FrameError {
         len: u32,
     },
     /// A control frame of legal length with illegal contents.
-    #[error("{0}")]
+    #[error(transparent)]
     Control(#[from] ControlError),
     /// The stream ended inside a frame.
     #[error("the stream ended inside a frame: {have} of {needs} bytes")]

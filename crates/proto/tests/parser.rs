@@ -348,7 +348,9 @@ fn recognises_ssh() {
 
 #[test]
 fn recognises_resp() {
-    for command in ["*1\r\n$4\r\nPING\r\n", "*12\r\n$4\r\nMGET\r\n", "PING\r\n"] {
+    for command in
+        ["*1\r\n$4\r\nPING\r\n", "*12\r\n$4\r\nMGET\r\n", "*100\r\n$4\r\nMSET\r\n", "PING\r\n"]
+    {
         let text = "this looks like RESP (Redis), not a framed client";
         recognises(command, Foreign::Resp, text);
     }

@@ -1,0 +1,77 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use volley_cli::parse_duration;
+use volley_proto::{Endpoint, ReplyKind};
+
+/// Sends length-prefixed frames to a server and checks every reply.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Send frames, print each reply
+    ///
+    /// An echo is printed as it is, a receipt as `ACK seq=1 len=5 crc32c=9a71bb4c …`, each with a
+    /// newline behind it. Every reply is awaited and checked.
+    Send(SendArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  volley send hello                         one frame to tcp://127.0.0.1:7007
+  volley send --reply ack hello world       two frames, receipts in return
+  seq 1000 | volley send --to server:7007   one frame per line
+  volley send --no-hello --to 127.0.0.1:9 x a server that knows no control frames
+
+Exit codes: 0 every reply was right, 1 a mismatch or a reply that never came, 2 wrong usage,
+65 a frame is too long, 68 name not found, 69 cannot connect, 74 stdin or stdout failed,
+75 timed out or busy, 76 the peer broke the protocol, 130 or 143 ended by a signal.")]
+pub(crate) struct SendArgs {
+    /// Where to send
+    #[arg(long, value_name = "ENDPOINT", env = "VOLLEY_TO", default_value_t)]
+    pub(crate) to: Endpoint,
+
+    /// How long to wait for the connection, and then for each reply
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
+    pub(crate) timeout: Duration,
+
+    /// The reply to ask for, or with --no-hello to expect [default: the listener's own; with
+    /// --no-hello echo]
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(crate) reply: Option<Reply>,
+
+    /// Send no HELLO: for servers that know no control frames
+    #[arg(long)]
+    pub(crate) no_hello: bool,
+
+    /// The frames; without any, each line of stdin is one
+    #[arg(value_name = "FRAME")]
+    pub(crate) frames: Vec<OsString>,
+}
+
+/// The kinds of reply, as flags name them.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Reply {
+    /// the frame itself
+    Echo,
+    /// a 32-byte receipt
+    Ack,
+}
+
+impl From<Reply> for ReplyKind {
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Reply::Echo => Self::Echo,
+            Reply::Ack => Self::Ack,
+        }
+    }
+}
