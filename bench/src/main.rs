@@ -1,0 +1,78 @@
+//! Measures how near a server of length-prefixed frames comes to the limit of the machine.
+//!
+//! Here is only the command line. A visible mode (`server`, `idle`) starts this same program again
+//! for each side of a measurement, as one of the hidden subcommands.
+
+mod child;
+mod descriptors;
+mod framed_echo;
+mod grid;
+mod idle;
+mod listening;
+mod pin;
+mod pinned;
+mod raw_echo;
+mod raw_idle;
+mod raw_load;
+mod report;
+mod rss;
+mod server;
+mod stats;
+mod target;
+
+use clap::{Parser, Subcommand};
+use volley_cli::Exit;
+
+/// Measures a server of length-prefixed frames side by side with the limit of this machine.
+#[derive(Debug, Parser)]
+#[command(name = "volley-bench", version)]
+struct Args {
+    #[command(subcommand)]
+    mode: Mode,
+}
+
+#[derive(Debug, Subcommand)]
+enum Mode {
+    /// Frames per second of each server, as a ratio to the raw limit
+    Server(server::Args),
+    /// Resident bytes of each server per idle connection
+    Idle(idle::Args),
+
+    /// Runs a command on one CPU, and for no longer than its parent lives
+    #[command(hide = true)]
+    Pinned(pinned::Args),
+    /// The limit of a server: echoes bytes
+    #[command(hide = true)]
+    RawEcho(listening::Args),
+    /// The server that people write first: Tokio, Framed, one send per reply
+    #[command(hide = true)]
+    FramedEcho(listening::Args),
+    /// The limit of a load generator: sends batches, counts bytes
+    #[command(hide = true)]
+    RawLoad(raw_load::Args),
+    /// Opens connections, uses each once and holds them
+    #[command(hide = true)]
+    RawIdle(raw_idle::Args),
+}
+
+fn main() -> Exit {
+    let done = match Args::parse().mode {
+        Mode::Server(args) => server::run(&args),
+        Mode::Idle(args) => idle::run(&args),
+        Mode::Pinned(args) => pinned::run(&args),
+        Mode::RawEcho(args) => raw_echo::run(&args),
+        Mode::FramedEcho(args) => framed_echo::run(&args),
+        Mode::RawLoad(args) => raw_load::run(&args),
+        Mode::RawIdle(args) => raw_idle::run(&args),
+    };
+    match done {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            report::tell(&format!("error: {error}"));
+            for cause in error.chain().skip(1) {
+                report::tell(&format!("because {cause}"));
+            }
+            Exit::Failure
+        }
+    }
+}
