@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use volley_proto::{Receipt, ReplyKind, crc32c, encode_data};
+use volley_proto::{HEAD_LEN, Receipt, ReplyKind, crc32c, encode_data, encode_data_head};
 
 use crate::answer::Batch;
 
@@ -98,6 +98,23 @@ impl Slot<'_, '_> {
         encode_data(payload, self.batch.gathered());
         Replied(())
     }
+
+    /// Sends a payload of `len` bytes that `fill` writes in place; it begins as zeros.
+    ///
+    /// # Panics
+    ///
+    /// If `len` is 2 GiB or more: no frame holds it.
+    #[inline]
+    pub fn send_with(self, len: usize, fill: impl FnOnce(&mut [u8])) -> Replied {
+        let head = encode_data_head(len);
+        let replies = self.batch.gathered();
+        let start = replies.len();
+        replies.resize(start + HEAD_LEN + len, 0);
+        let (head_bytes, payload) = replies[start..].split_at_mut(HEAD_LEN);
+        head_bytes.copy_from_slice(&head);
+        fill(payload);
+        Replied(())
+    }
 }
 
 /// Proof that a [`Slot`] was used.
@@ -129,7 +146,7 @@ impl Responder for Ack {
             total: request.total(),
             received_at: request.received_at(),
         };
-        slot.send(&receipt.encode())
+        slot.send_with(Receipt::LEN, |payload| receipt.encode_into(payload))
     }
 
     fn grant(&mut self, _wanted: Option<ReplyKind>) -> ReplyKind {
