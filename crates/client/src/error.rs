@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use volley_proto::{Endpoint, FrameError, Reason};
+use volley_proto::{Address, Endpoint, FrameError, Reason};
 
 use crate::Mismatch;
 
@@ -24,7 +24,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Nobody accepted the connection.
-    #[error("cannot connect to {endpoint} ({address}): {source}")]
+    #[error("cannot connect to {}: {source}", place(endpoint, *address))]
     Connect {
         /// Where to connect.
         endpoint: Endpoint,
@@ -141,4 +141,12 @@ pub enum ProtocolError {
     /// A control frame that only a client may send, or WELCOME twice.
     #[error("{0} may not be sent here")]
     Control(&'static str),
+}
+
+/// The endpoint, and behind a name the address that it stands for.
+fn place(endpoint: &Endpoint, address: SocketAddr) -> String {
+    match endpoint {
+        Endpoint::Tcp(Address::Name { .. }) => format!("{endpoint} ({address})"),
+        _ => endpoint.to_string(),
+    }
 }

@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use volley_cli::parse_duration;
-use volley_proto::{Endpoint, ReplyKind};
+use clap::{Parser, Subcommand};
+use volley_cli::{Reply, parse_duration};
+use volley_proto::Endpoint;
 
 /// Sends length-prefixed frames to a server and checks every reply.
 #[derive(Debug, Parser)]
@@ -56,22 +56,4 @@ pub(crate) struct SendArgs {
     /// The frames; without any, each line of stdin is one
     #[arg(value_name = "FRAME")]
     pub(crate) frames: Vec<OsString>,
-}
-
-/// The kinds of reply, as flags name them.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Reply {
-    /// the frame itself
-    Echo,
-    /// a 32-byte receipt
-    Ack,
-}
-
-impl From<Reply> for ReplyKind {
-    fn from(reply: Reply) -> Self {
-        match reply {
-            Reply::Echo => Self::Echo,
-            Reply::Ack => Self::Ack,
-        }
-    }
 }

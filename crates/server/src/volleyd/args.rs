@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use tracing_subscriber::EnvFilter;
-use volley_cli::{parse_bytes, parse_duration};
-use volley_proto::{Endpoint, MaxFrame, ReplyKind};
+use volley_cli::{Reply, parse_bytes, parse_duration};
+use volley_proto::{Endpoint, MaxFrame};
 
 /// Answers every length-prefixed frame with an echo or a receipt.
 ///
@@ -59,25 +59,6 @@ pub(crate) struct Args {
     /// How a line of the log is written
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) log_format: LogFormat,
-}
-
-/// The kinds of reply, as flags name them.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub(crate) enum Reply {
-    /// the frame itself
-    #[default]
-    Echo,
-    /// a 32-byte receipt
-    Ack,
-}
-
-impl From<Reply> for ReplyKind {
-    fn from(reply: Reply) -> Self {
-        match reply {
-            Reply::Echo => Self::Echo,
-            Reply::Ack => Self::Ack,
-        }
-    }
 }
 
 /// The forms of the log.
