@@ -71,9 +71,6 @@ struct Record {
     span: Option<Box<Span>>,
 }
 
-/// Bytes that are no longer needed at the front of an input.
-type Done = usize;
-
 impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
     pub(crate) fn new(
         stream: S,
@@ -245,6 +242,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
         Poll::Ready(self.answer_owned(cx, frame, replies))
     }
 
+    /// Answers the whole frames at the front of `input` and keeps the rest.
     fn answer_owned(
         &mut self,
         cx: &mut Context<'_>,
@@ -252,36 +250,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
         gathered: &mut Vec<u8>,
     ) -> Result<(), End> {
         let mut owed = None;
-        let whole = input.len();
         let done = self.answer(cx, &input, gathered, |replies, written| {
-            if replies.len() == whole {
+            // Where the whole input is its own reply, what may be many megabytes is not copied.
+            if replies.as_ptr_range() == input.as_ptr_range() {
                 owed = Some(written);
                 Unsent::default()
             } else {
                 Unsent::copy(replies, written)
             }
-        })?;
+        });
         if let Some(written) = owed {
-            // The whole input is its own reply: no copy of what may be many megabytes.
             self.unsent = Unsent::keep(input, written);
-        } else {
-            input.drain(..done);
-            input.shrink_to_fit();
-            self.kept = input;
+            return done.map(|_| ());
         }
+        input.drain(..done?);
+        input.shrink_to_fit();
+        self.kept = input;
         Ok(())
     }
 
     /// Answers the whole frames at the front of `input` and writes the replies, as far as the
-    /// socket takes them; `stash` keeps the rest of a batch. Returns how much of the input is done
-    /// with; whole frames are left behind that only if the socket took no more.
+    /// socket takes them; `stash` keeps the rest of a batch. Returns how many bytes of the input
+    /// are done with; whole frames are left behind them only if the socket took no more.
     fn answer(
         &mut self,
         cx: &mut Context<'_>,
         input: &[u8],
         gathered: &mut Vec<u8>,
         mut stash: impl FnMut(&[u8], usize) -> Unsent,
-    ) -> Result<Done, End> {
+    ) -> Result<usize, End> {
         let mut done = 0;
         loop {
             gathered.clear();
