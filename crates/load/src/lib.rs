@@ -1,0 +1,8 @@
+//! Puts many concurrent clients on a framed server and tells honestly how it held.
+
+pub mod flight;
+pub mod ledger;
+pub mod payload;
+pub mod plan;
+pub mod recorder;
+pub mod schedule;

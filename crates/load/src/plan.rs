@@ -1,0 +1,131 @@
+//! What a run is to do, as plain data. Nothing here starts anything.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use volley_proto::{Endpoint, ReplyKind};
+
+use crate::schedule::Schedule;
+
+/// Everything that is fixed before a run begins.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where the connections go, one after the other in turn; never empty.
+    pub targets: Vec<Endpoint>,
+    /// Connections that send frames.
+    pub connections: u32,
+    /// Further connections that are only held open.
+    pub idle: u32,
+    /// New connections per second; `None` opens them as fast as they come.
+    pub connect_rate: Option<f64>,
+    /// Local addresses to connect from, in turn; empty leaves it to the system.
+    pub sources: Vec<IpAddr>,
+    /// Frames in flight per connection, at most; not 0.
+    pub pipeline: u32,
+    /// How long payloads are.
+    pub sizes: Sizes,
+    /// The same payload for every frame, in place of generated ones.
+    pub payload: Option<Vec<u8>>,
+    /// Whether to say HELLO, and what to ask for: `None` says no HELLO.
+    pub hello: bool,
+    /// The reply to ask for, or to expect without HELLO.
+    pub reply: Option<ReplyKind>,
+    /// When frames are sent.
+    pub pace: Pace,
+    /// When the run is over.
+    pub stop: Stop,
+    /// How much of the beginning is left out of every figure.
+    pub warmup: Duration,
+    /// How long a reply is awaited.
+    pub timeout: Duration,
+    /// How long connections live.
+    pub life: Life,
+    /// Makes payloads, sizes and random arrivals the same in every run.
+    pub seed: u64,
+    /// Threads that send; not 0.
+    pub threads: u32,
+}
+
+/// When frames are sent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pace {
+    /// As fast as replies come: a new frame for each reply.
+    Closed,
+    /// By a schedule, whatever the server does.
+    Open {
+        /// The planned instants.
+        schedule: Schedule,
+        /// How they are spread.
+        arrivals: Arrivals,
+    },
+}
+
+/// How the planned instants of a schedule are spread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arrivals {
+    /// Evenly.
+    #[default]
+    Constant,
+    /// At random, as independent clients would send: a Poisson process of the same rate.
+    Poisson,
+}
+
+/// When a run is over: at whichever comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stop {
+    /// After this long, counted from the end of the warm-up.
+    pub duration: Option<Duration>,
+    /// After so many frames, those of the warm-up not counted.
+    pub frames: Option<u64>,
+}
+
+/// How long a connection lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// Closed and opened anew after so many frames.
+    pub frames: Option<u64>,
+    /// Whether a connection that failed, or whose server said GOAWAY, is opened anew. If not, its
+    /// failure ends the run.
+    pub reconnect: bool,
+}
+
+/// How long payloads are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sizes {
+    /// All of one length in bytes.
+    Fixed(u32),
+    /// Evenly distributed from the first length to the second, both included.
+    Range(u32, u32),
+    /// Lengths with their weights, which add up to more than 0.
+    Weighted(Vec<(u32, u32)>),
+}
+
+impl Sizes {
+    /// The longest payload that can come, in bytes.
+    pub fn longest(&self) -> u32 {
+        match self {
+            Self::Fixed(len) | Self::Range(_, len) => *len,
+            Self::Weighted(weighted) => weighted.iter().map(|&(len, _)| len).max().unwrap_or(0),
+        }
+    }
+
+    /// The next length.
+    #[inline]
+    pub fn draw(&self, random: &mut fastrand::Rng) -> u32 {
+        match self {
+            Self::Fixed(len) => *len,
+            Self::Range(from, to) => random.u32(*from..=*to),
+            Self::Weighted(weighted) => {
+                let mut left = random.u32(0..weighted.iter().map(|&(_, weight)| weight).sum());
+                for &(len, weight) in weighted {
+                    if left < weight {
+                        return len;
+                    }
+                    left -= weight;
+                }
+                // The weights add up to more than what was drawn.
+                0
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Latencies as histograms: three of frames and one of connecting.
+
+use hdrhistogram::Histogram;
+use std::time::Duration;
+
+/// Significant decimal digits that a histogram keeps of every value.
+pub const DIGITS: u8 = 3;
+
+/// The longest latency that is told from longer ones: ten minutes. What is longer counts as this
+/// long, and in [`Latencies::overflow`].
+pub const LONGEST: Duration = Duration::from_secs(600);
+
+/// A histogram of nanoseconds, from 1 ns to [`LONGEST`].
+#[derive(Clone, Debug)]
+pub struct Latencies {
+    histogram: Histogram<u64>,
+    overflow: u64,
+}
+
+impl Latencies {
+    /// Nothing recorded.
+    pub fn new() -> Self {
+        #[expect(clippy::expect_used, reason = "the bounds are constants that the crate allows")]
+        let mut histogram = Histogram::new(DIGITS).expect("3 digits are fewer than 5");
+        histogram.auto(true);
+        Self { histogram, overflow: 0 }
+    }
+
+    /// Records `count` latencies of `nanos` nanoseconds.
+    #[inline]
+    pub fn record(&mut self, nanos: u64, count: u64) {
+        #[expect(clippy::cast_possible_truncation, reason = "600e9 fits")]
+        const LONGEST_NANOS: u64 = LONGEST.as_nanos() as u64;
+        if nanos > LONGEST_NANOS {
+            self.overflow += count;
+        }
+        // A histogram that resizes itself takes every value.
+        self.histogram.saturating_record_n(nanos.clamp(1, LONGEST_NANOS), count);
+    }
+
+    /// The recorded values.
+    pub const fn histogram(&self) -> &Histogram<u64> {
+        &self.histogram
+    }
+
+    /// How many of them were longer than [`LONGEST`].
+    pub const fn overflow(&self) -> u64 {
+        self.overflow
+    }
+
+    /// Adds the values of another.
+    pub fn add(&mut self, other: &Self) {
+        // Two histograms of the same digits, one of which resizes itself, can be added.
+        let added = self.histogram.add(&other.histogram);
+        debug_assert!(added.is_ok());
+        self.overflow += other.overflow;
+    }
+
+    /// Forgets all values and keeps the memory.
+    pub fn reset(&mut self) {
+        self.histogram.reset();
+        self.overflow = 0;
+    }
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self::new()
+    }
+}
