@@ -1,8 +1,11 @@
 //! Puts many concurrent clients on a framed server and tells honestly how it held.
 
 pub mod flight;
+pub mod interval;
 pub mod ledger;
+pub mod pace;
 pub mod payload;
 pub mod plan;
 pub mod recorder;
 pub mod schedule;
+pub mod shared;

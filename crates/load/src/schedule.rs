@@ -117,9 +117,18 @@ impl Schedule {
             Rate::Steady { millihertz } => {
                 u64::try_from(u128::from(number) * SECOND * 1000 / u128::from(*millihertz)).ok()
             }
+            #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 frames")]
+            Rate::Phases(_) => self.instant_of(number as f64),
+        }
+    }
+
+    /// When `frames` frames have been planned, for arrivals that are no whole number of frames
+    /// apart; bursts are left to the caller. `None` when there are not so many.
+    pub fn instant_of(&self, frames: f64) -> Option<u64> {
+        let seconds = match &self.rate {
+            #[expect(clippy::cast_precision_loss, reason = "a rate has fewer than 53 bits")]
+            Rate::Steady { millihertz } => frames * 1000.0 / *millihertz as f64,
             Rate::Phases(phases) => {
-                #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 frames")]
-                let frames = number as f64;
                 let (before, start, phase) = phases
                     .iter()
                     .rev()
@@ -128,15 +137,15 @@ impl Schedule {
                 if within >= phase.frames() {
                     return None;
                 }
-                let seconds = (start + phase.instant(within)).max(0.0);
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "not negative, and a plan of five centuries is cut short"
-                )]
-                Some((seconds * 1e9).round() as u64)
+                start + phase.instant(within)
             }
-        }
+        };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a cast from a float stays within the bounds of u64"
+        )]
+        Some((seconds * 1e9).round() as u64)
     }
 
     /// Frames that should have been sent `elapsed` after the run's beginning, by the rate alone.

@@ -1,0 +1,172 @@
+//! Whose turn it is: which frames of a connection are due now.
+
+use crate::plan::{Arrivals, Pace, Plan};
+use crate::schedule::Schedule;
+
+/// The pace of one connection. In an open loop frame `i` of connection `c` of `n` is frame
+/// `i * n + c` of the schedule, so that the connections take turns and the whole keeps the rate.
+#[derive(Clone, Debug)]
+pub enum Turn {
+    /// A frame is due whenever there is room for one.
+    Closed,
+    /// A frame is due at its planned instant.
+    Open(Planned),
+}
+
+/// The planned instants of one connection, in nanoseconds after the run's beginning.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    schedule: Schedule,
+    /// The next frame's number in the schedule.
+    number: u64,
+    /// How far it is to the connection's next one.
+    step: u64,
+    /// Draws the waits of a Poisson process.
+    random: Option<Random>,
+    next: Option<u64>,
+}
+
+/// A Poisson process in the time of the schedule: the sum of exponentially distributed waits whose
+/// mean is one frame of this connection.
+#[derive(Clone, Debug)]
+struct Random {
+    random: fastrand::Rng,
+    frames: f64,
+}
+
+impl Turn {
+    /// The pace of connection `connection` of a plan.
+    pub fn new(plan: &Plan, connection: u32) -> Self {
+        let Pace::Open { schedule, arrivals } = &plan.pace else { return Self::Closed };
+        let seed = plan.seed ^ (u64::from(connection) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let random = (*arrivals == Arrivals::Poisson)
+            .then(|| Random { random: fastrand::Rng::with_seed(seed), frames: 0.0 });
+        let mut planned = Planned {
+            schedule: schedule.clone(),
+            number: u64::from(connection),
+            step: u64::from(plan.connections),
+            random,
+            next: None,
+        };
+        planned.next = planned.plan();
+        Self::Open(planned)
+    }
+
+    /// When the next frame is planned; `None` when it is due at once, or when no more will come.
+    pub const fn next(&self) -> Option<u64> {
+        match self {
+            Self::Closed => None,
+            Self::Open(planned) => planned.next,
+        }
+    }
+
+    /// Whether no more frames will come.
+    pub const fn is_over(&self) -> bool {
+        matches!(self, Self::Open(Planned { next: None, .. }))
+    }
+
+    /// The planned instant of the next frame if it is due by `now`, and then on to the one after
+    /// it.
+    #[inline]
+    pub fn take(&mut self, now: u64) -> Option<u64> {
+        match self {
+            Self::Closed => Some(now),
+            Self::Open(planned) => {
+                let due = planned.next.filter(|&instant| instant <= now)?;
+                planned.number += planned.step;
+                planned.next = planned.plan();
+                Some(due)
+            }
+        }
+    }
+}
+
+impl Planned {
+    fn plan(&mut self) -> Option<u64> {
+        let Some(random) = &mut self.random else { return self.schedule.instant(self.number) };
+        // 1 - f64() is never 0, whose logarithm would be infinite.
+        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 connections")]
+        let step = self.step as f64;
+        random.frames -= (1.0 - random.random.f64()).ln() * step;
+        self.schedule.instant_of(random.frames)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::plan::{Life, Sizes, Stop};
+
+    fn plan(connections: u32, arrivals: Arrivals) -> Plan {
+        let schedule = Schedule::steady(1000.0, 1).unwrap();
+        Plan {
+            targets: vec![volley_proto::Endpoint::DEFAULT],
+            connections,
+            idle: 0,
+            connect_rate: None,
+            sources: Vec::new(),
+            pipeline: 1,
+            sizes: Sizes::Fixed(64),
+            payload: None,
+            hello: true,
+            reply: None,
+            pace: Pace::Open { schedule, arrivals },
+            stop: Stop::default(),
+            warmup: Duration::ZERO,
+            timeout: Duration::from_secs(1),
+            life: Life { frames: None, reconnect: true },
+            seed: 1,
+            threads: 1,
+        }
+    }
+
+    /// Planned instants of all connections up to `seconds`, sorted.
+    fn instants(plan: &Plan, seconds: u64) -> Vec<u64> {
+        let mut all = Vec::new();
+        for connection in 0..plan.connections {
+            let mut turn = Turn::new(plan, connection);
+            while let Some(instant) = turn.take(seconds * 1_000_000_000 - 1) {
+                all.push(instant);
+            }
+        }
+        all.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn connections_take_turns_and_the_whole_keeps_the_rate() {
+        let instants = instants(&plan(7, Arrivals::Constant), 2);
+        let expected: Vec<_> = (0..2000).map(|i| i * 1_000_000).collect();
+        assert_eq!(instants, expected);
+    }
+
+    #[test]
+    fn nothing_is_due_before_its_instant() {
+        let mut turn = Turn::new(&plan(2, Arrivals::Constant), 1);
+        assert_eq!((turn.next(), turn.take(999_999)), (Some(1_000_000), None));
+        assert_eq!(turn.take(1_000_000), Some(1_000_000));
+        assert_eq!(turn.next(), Some(3_000_000));
+        assert_eq!(
+            Turn::new(&Plan { pace: Pace::Closed, ..plan(1, Arrivals::Constant) }, 0).take(5),
+            Some(5)
+        );
+    }
+
+    /// Of a Poisson process with a mean of 100,000 the deviation is 316; its waits have a
+    /// coefficient of variation of 1. The seed makes the figures the same each time.
+    #[test]
+    fn random_arrivals_are_a_poisson_process_of_the_same_rate() {
+        let instants = instants(&plan(10, Arrivals::Poisson), 100);
+        assert!((99_000..101_000).contains(&instants.len()), "{}", instants.len());
+        let waits: Vec<f64> = instants.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
+        let mean = waits.iter().sum::<f64>() / waits.len() as f64;
+        let variance =
+            waits.iter().map(|wait| (wait - mean).powi(2)).sum::<f64>() / waits.len() as f64;
+        let variation = variance.sqrt() / mean;
+        assert!((0.98..1.02).contains(&variation), "{variation}");
+        let again = self::instants(&plan(10, Arrivals::Poisson), 100);
+        assert_eq!(instants, again);
+    }
+}

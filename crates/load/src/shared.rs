@@ -1,0 +1,143 @@
+//! What the threads of a run share. Touched when something begins, ends or goes wrong, and never
+//! per frame but for the phase, which is one relaxed load.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use crate::payload::Payloads;
+use crate::plan::Plan;
+
+/// How far a run has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Phase {
+    /// Connections are being opened; nothing is sent.
+    Connecting,
+    /// Frames are sent.
+    Sending,
+    /// No new frames; replies are awaited.
+    Finishing,
+    /// Over, whatever is in flight.
+    Aborted,
+}
+
+/// A reply that was wrong, for a person to look at.
+#[derive(Clone, Debug)]
+pub struct BadReply {
+    /// The connection's number, from 0.
+    pub connection: u32,
+    /// The frame's number on its connection, from 0.
+    pub frame: u64,
+    /// The first bytes that were expected.
+    pub expected: Vec<u8>,
+    /// The first bytes that came.
+    pub received: Vec<u8>,
+    /// Lengths of the whole payloads in bytes: expected, received.
+    pub lengths: (usize, usize),
+}
+
+/// How many wrong replies are kept to be shown.
+const SHOWN: usize = 8;
+
+/// Shared by all threads of a run.
+#[derive(Debug)]
+pub struct Shared {
+    /// What to do.
+    pub plan: Plan,
+    /// What frames carry.
+    pub payloads: Payloads,
+    phase: AtomicU8,
+    /// When the schedule begins; set when the connections are there.
+    began: OnceLock<Instant>,
+    /// Frames that may still be sent.
+    allowance: AtomicU64,
+    /// Frames whose replies came out on other connections.
+    misrouted: Mutex<HashSet<(u32, u64)>>,
+    bad: Mutex<Vec<BadReply>>,
+}
+
+impl Shared {
+    /// A run that has not begun.
+    pub fn new(plan: Plan, payloads: Payloads) -> Self {
+        let allowance = AtomicU64::new(plan.stop.frames.unwrap_or(u64::MAX));
+        Self {
+            plan,
+            payloads,
+            phase: AtomicU8::new(Phase::Connecting as u8),
+            began: OnceLock::new(),
+            allowance,
+            misrouted: Mutex::default(),
+            bad: Mutex::default(),
+        }
+    }
+
+    /// How far the run has got.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Connecting,
+            1 => Phase::Sending,
+            2 => Phase::Finishing,
+            _ => Phase::Aborted,
+        }
+    }
+
+    /// Moves on to `phase`; a run never goes back.
+    pub fn advance(&self, phase: Phase) {
+        if phase == Phase::Sending {
+            // Only the first call counts.
+            let _ = self.began.set(Instant::now());
+        }
+        self.phase.fetch_max(phase as u8, Ordering::Release);
+    }
+
+    /// When the schedule began; now, if it has not.
+    pub fn began(&self) -> Instant {
+        self.began.get().copied().unwrap_or_else(Instant::now)
+    }
+
+    /// Takes up to `frames` from what may still be sent.
+    pub fn claim(&self, frames: u64) -> u64 {
+        if self.plan.stop.frames.is_none() {
+            return frames;
+        }
+        let take = |left: u64| Some(left.saturating_sub(frames));
+        let left = self.allowance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        left.unwrap_or_default().min(frames)
+    }
+
+    /// Gives back what was claimed and not sent.
+    pub fn unclaim(&self, frames: u64) {
+        if frames > 0 && self.plan.stop.frames.is_some() {
+            self.allowance.fetch_add(frames, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that the reply to a frame of another connection has come.
+    pub fn misroute(&self, connection: u32, number: u64) {
+        lock(&self.misrouted).insert((connection, number));
+    }
+
+    /// Whether the reply to this frame came out on another connection. Says so once.
+    pub fn was_misrouted(&self, connection: u32, number: u64) -> bool {
+        lock(&self.misrouted).remove(&(connection, number))
+    }
+
+    /// Keeps a wrong reply to be shown, if it is one of the first.
+    pub fn show(&self, bad: impl FnOnce() -> BadReply) {
+        let mut shown = lock(&self.bad);
+        if shown.len() < SHOWN {
+            shown.push(bad());
+        }
+    }
+
+    /// The wrong replies that were kept.
+    pub fn bad_replies(&self) -> Vec<BadReply> {
+        lock(&self.bad).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
