@@ -92,19 +92,28 @@ impl Flight {
     }
 
     /// Frames that take a place in the pipeline: those whose reply may come in time.
-    pub fn len(&self) -> usize {
+    pub fn places(&self) -> usize {
         self.waiting.len() + self.overtaken.len()
     }
 
     /// Whether every frame has been settled.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0 && self.overdue.is_empty()
+        self.places() == 0 && self.overdue.is_empty()
     }
 
     /// When the frame was written that has waited longest and is not overdue.
     pub fn oldest(&self) -> Option<u64> {
         let overtaken = self.overtaken.iter().map(|frame| frame.written).min();
         overtaken.or_else(|| self.waiting.front().map(|frame| frame.written))
+    }
+
+    /// The waiting frames from `first` on are out now, and were not before.
+    pub fn written_now(&mut self, first: u64, now: u64) -> impl Iterator<Item = &InFlight> {
+        let from = self.waiting.partition_point(|frame| frame.number < first);
+        self.waiting.range_mut(from..).map(move |frame| {
+            frame.written = now;
+            &*frame
+        })
     }
 
     /// Frames that were written up to `instant` no longer take a place in the pipeline. If their
@@ -352,7 +361,7 @@ mod tests {
         for kind in [ReplyKind::Echo, ReplyKind::Ack] {
             let (mut flight, payloads, mut ledger, replies) = flight(kind, 4);
             flight.expire(0);
-            assert_eq!((flight.len(), flight.is_empty()), (0, false));
+            assert_eq!((flight.places(), flight.is_empty()), (0, false));
             flight.reply(&replies[1], &payloads, &mut ledger);
             flight.reply(&replies[0], &payloads, &mut ledger);
             assert_eq!(ledger.count(Column::Late), 2, "{kind}");

@@ -1,5 +1,7 @@
 //! Puts many concurrent clients on a framed server and tells honestly how it held.
 
+pub mod bench;
+pub mod exchange;
 pub mod flight;
 pub mod interval;
 pub mod ledger;
