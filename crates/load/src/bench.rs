@@ -20,13 +20,15 @@ pub struct Bench {
     /// Whether frames are planned, so that planned and written are two instants.
     pub is_open: bool,
     began: Instant,
+    /// When the warm-up ends, in nanoseconds after the beginning.
+    pub warmup: u64,
 }
 
 impl Bench {
-    /// A bench whose clock begins with `began`.
-    pub fn new(began: Instant, is_open: bool) -> Self {
+    /// A bench whose clock begins with `began`; the warm-up ends `warmup` nanoseconds later.
+    pub fn new(began: Instant, warmup: u64, is_open: bool) -> Self {
         let (input, output) = (vec![0; READ_LEN], Vec::with_capacity(READ_LEN));
-        Self { input, output, interval: Interval::default(), is_open, began }
+        Self { input, output, interval: Interval::default(), is_open, began, warmup }
     }
 
     /// Nanoseconds since the run began.
@@ -39,14 +41,16 @@ impl Bench {
     /// A frame is being sent.
     #[inline]
     pub fn sent(&mut self, frame: &InFlight) {
-        self.interval.ledger.send(1);
-        self.interval.bytes_sent += u64::from(frame.len);
+        self.interval.books.of(frame.is_warmup).send(1);
+        if !frame.is_warmup {
+            self.interval.bytes_sent += u64::from(frame.len);
+        }
     }
 
     /// A frame is out.
     #[inline]
     pub fn delayed(&mut self, frame: &InFlight) {
-        if self.is_open {
+        if self.is_open && !frame.is_warmup {
             self.interval.send_delay.record(frame.written.saturating_sub(frame.planned), 1);
         }
     }
@@ -54,6 +58,9 @@ impl Bench {
     /// The reply to a frame has come.
     #[inline]
     pub fn answered(&mut self, frame: &InFlight, now: u64) {
+        if frame.is_warmup {
+            return;
+        }
         self.interval.service.record(now.saturating_sub(frame.written), 1);
         if self.is_open {
             self.interval.response.record(now.saturating_sub(frame.planned), 1);

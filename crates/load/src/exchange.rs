@@ -215,7 +215,15 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
         self.total += u64::from(len);
         self.client.number += 1;
         let crc32c = expected_crc32c(self.terms.kind, &bench.output[at..]);
-        let frame = InFlight { number, planned, written: now, len, crc32c, total: self.total };
+        let frame = InFlight {
+            number,
+            planned,
+            written: now,
+            len,
+            crc32c,
+            total: self.total,
+            is_warmup: planned < bench.warmup,
+        };
         self.flight.send(frame);
         bench.sent(&frame);
     }
@@ -276,8 +284,8 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
                 Ok(Parsed::Data(payload)) => {
                     at += HEAD_LEN + payload.len();
                     bench.interval.bytes_received += payload.len() as u64;
-                    let ledger = &mut bench.interval.ledger;
-                    match self.flight.reply(payload, &self.shared.payloads, ledger) {
+                    let books = &mut bench.interval.books;
+                    match self.flight.reply(payload, &self.shared.payloads, books) {
                         Matched::Answer(frame, column) => {
                             bench.answered(&frame, now);
                             if column == Column::Corrupt {
@@ -359,7 +367,10 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
         let claimed = |connection, number| shared.was_misrouted(connection, number);
         let (response, service) = (&mut interval.response, &mut interval.service);
         // A frame without a reply took at least as long as it was waited for.
-        flight.give_up(loss, &mut interval.ledger, claimed, |frame| {
+        flight.give_up(loss, &mut interval.books, claimed, |frame| {
+            if frame.is_warmup {
+                return;
+            }
             service.record(now.saturating_sub(frame.written), 1);
             if *is_open {
                 response.record(now.saturating_sub(frame.planned), 1);

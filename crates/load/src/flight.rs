@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use volley_proto::{Receipt, ReplyKind, crc32c};
 
-use crate::ledger::{Column, Ledger, Loss};
+use crate::ledger::{Books, Column, Loss};
 use crate::payload::Payloads;
 
 /// A frame whose reply is awaited. Instants are in nanoseconds after the run's beginning.
@@ -25,6 +25,8 @@ pub struct InFlight {
     pub crc32c: u32,
     /// Payload bytes sent on the connection before it and with it.
     pub total: u64,
+    /// Whether it is one of the warm-up's.
+    pub is_warmup: bool,
 }
 
 /// What a reply turned out to be.
@@ -59,12 +61,22 @@ pub struct Flight {
     /// Waited for longer than the time-out; a reply may still come.
     overdue: VecDeque<InFlight>,
     /// The last frames that were settled as something else than ok, for when a second reply comes.
-    odd: VecDeque<(u64, Column)>,
+    odd: VecDeque<Odd>,
+    /// The number of the first frame behind the warm-up's.
+    warm: u64,
     /// Number of the frame that the connection's first one has: a reconnected connection goes on
     /// counting, its receipts begin again.
     first: u64,
     /// Number that the next frame will have.
     sent: u64,
+}
+
+/// A frame that was settled as something else than ok.
+#[derive(Debug)]
+struct Odd {
+    number: u64,
+    is_warmup: bool,
+    column: Column,
 }
 
 /// How many odd frames a connection remembers.
@@ -80,6 +92,7 @@ impl Flight {
             overtaken: Vec::new(),
             overdue: VecDeque::new(),
             odd: VecDeque::new(),
+            warm: first,
             first,
             sent: first,
         }
@@ -88,6 +101,9 @@ impl Flight {
     /// Enters a frame that is being sent.
     pub fn send(&mut self, frame: InFlight) {
         self.sent = frame.number + 1;
+        if frame.is_warmup {
+            self.warm = self.sent;
+        }
         self.waiting.push_back(frame);
     }
 
@@ -127,15 +143,15 @@ impl Flight {
 
     /// Finds the frame to which a reply belongs, and settles it.
     #[inline]
-    pub fn reply(&mut self, payload: &[u8], payloads: &Payloads, ledger: &mut Ledger) -> Matched {
+    pub fn reply(&mut self, payload: &[u8], payloads: &Payloads, books: &mut Books) -> Matched {
         if let Some(&frame) = self.waiting.front()
             && self.is_right(&frame, payload, payloads)
         {
             self.waiting.pop_front();
-            ledger.settle(Column::Ok);
+            books.of(frame.is_warmup).settle(Column::Ok);
             return Matched::Answer(frame, Column::Ok);
         }
-        self.sort_out(payload, payloads, ledger)
+        self.sort_out(payload, payloads, books)
     }
 
     /// Settles every frame that still waits as lost. `claimed` says which of them came out on
@@ -143,7 +159,7 @@ impl Flight {
     pub fn give_up(
         &mut self,
         loss: Loss,
-        ledger: &mut Ledger,
+        books: &mut Books,
         mut claimed: impl FnMut(u32, u64) -> bool,
         mut each: impl FnMut(&InFlight),
     ) {
@@ -152,7 +168,8 @@ impl Flight {
         let waiting = self.waiting.drain(..).map(|frame| (frame, loss));
         for (frame, loss) in overdue.chain(overtaken).chain(waiting) {
             let misrouted = claimed(self.connection, frame.number);
-            ledger.settle(if misrouted { Column::Misrouted } else { Column::Lost(loss) });
+            let column = if misrouted { Column::Misrouted } else { Column::Lost(loss) };
+            books.of(frame.is_warmup).settle(column);
             each(&frame);
         }
     }
@@ -173,27 +190,27 @@ impl Flight {
     }
 
     #[cold]
-    fn sort_out(&mut self, payload: &[u8], payloads: &Payloads, ledger: &mut Ledger) -> Matched {
+    fn sort_out(&mut self, payload: &[u8], payloads: &Payloads, books: &mut Books) -> Matched {
         if let Some(at) = self.overtaken.iter().position(|f| self.is_right(f, payload, payloads)) {
             let frame = self.overtaken.remove(at);
-            return self.settle(frame, Column::Reordered, ledger);
+            return self.settle(frame, Column::Reordered, books);
         }
         if let Some(at) = self.waiting.iter().position(|f| self.is_right(f, payload, payloads)) {
             self.overtaken.extend(self.waiting.drain(..at));
             // `position` found it, so it is at the front now.
             if let Some(frame) = self.waiting.pop_front() {
-                ledger.settle(Column::Ok);
+                books.of(frame.is_warmup).settle(Column::Ok);
                 return Matched::Answer(frame, Column::Ok);
             }
         }
         if let Some(at) = self.overdue.iter().position(|f| self.is_right(f, payload, payloads))
             && let Some(frame) = self.overdue.remove(at)
         {
-            return self.settle(frame, Column::Late, ledger);
+            return self.settle(frame, Column::Late, books);
         }
         match self.owner(payload, payloads) {
             Some((connection, number)) if connection == self.connection => {
-                self.settle_again(number, ledger);
+                self.settle_again(number, books);
                 return Matched::Extra(Stray::Duplicate);
             }
             Some((connection, number)) => {
@@ -203,38 +220,39 @@ impl Flight {
         }
         // It says nothing of itself, so it stands for the frame whose turn it is.
         match self.waiting.pop_front() {
-            Some(frame) => self.settle(frame, Column::Corrupt, ledger),
+            Some(frame) => self.settle(frame, Column::Corrupt, books),
             None => Matched::Extra(Stray::Unasked),
         }
     }
 
-    fn settle(&mut self, frame: InFlight, column: Column, ledger: &mut Ledger) -> Matched {
-        ledger.settle(column);
-        self.remember(frame.number, column);
+    fn settle(&mut self, frame: InFlight, column: Column, books: &mut Books) -> Matched {
+        books.of(frame.is_warmup).settle(column);
+        self.remember(frame.number, frame.is_warmup, column);
         Matched::Answer(frame, column)
     }
 
     /// A second reply has come to a frame that was settled before. The first time that moves it to
     /// the duplicates.
-    fn settle_again(&mut self, number: u64, ledger: &mut Ledger) {
-        match self.odd.iter_mut().find(|(odd, _)| *odd == number) {
-            Some((_, Column::Duplicate)) => {}
-            Some((_, column)) => {
-                ledger.resettle(*column, Column::Duplicate);
-                *column = Column::Duplicate;
+    fn settle_again(&mut self, number: u64, books: &mut Books) {
+        match self.odd.iter_mut().find(|odd| odd.number == number) {
+            Some(odd) if odd.column == Column::Duplicate => {}
+            Some(odd) => {
+                books.of(odd.is_warmup).resettle(odd.column, Column::Duplicate);
+                odd.column = Column::Duplicate;
             }
             None => {
-                ledger.resettle(Column::Ok, Column::Duplicate);
-                self.remember(number, Column::Duplicate);
+                let is_warmup = number < self.warm;
+                books.of(is_warmup).resettle(Column::Ok, Column::Duplicate);
+                self.remember(number, is_warmup, Column::Duplicate);
             }
         }
     }
 
-    fn remember(&mut self, number: u64, column: Column) {
+    fn remember(&mut self, number: u64, is_warmup: bool, column: Column) {
         if self.odd.len() == REMEMBERED {
             self.odd.pop_front();
         }
-        self.odd.push_back((number, column));
+        self.odd.push_back(Odd { number, is_warmup, column });
     }
 
     /// Whose frame a whole reply belongs to, as far as it says so, if it is none in flight here.
@@ -262,21 +280,30 @@ pub fn expected_crc32c(kind: ReplyKind, payload: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Ledger;
 
     const LEN: u32 = 64;
 
     /// A connection with `frames` frames in flight, and what was sent.
-    fn flight(kind: ReplyKind, frames: u64) -> (Flight, Payloads, Ledger, Vec<Vec<u8>>) {
+    fn flight(kind: ReplyKind, frames: u64) -> (Flight, Payloads, Books, Vec<Vec<u8>>) {
         let payloads = Payloads::new(1, 2, LEN as usize);
         let mut flight = Flight::new(3, kind, 0);
-        let (mut ledger, mut sent) = (Ledger::default(), Vec::new());
+        let (mut ledger, mut sent) = (Books::default(), Vec::new());
         for number in 0..frames {
             let mut payload = Vec::new();
             payloads.append(3, number, LEN as usize, &mut payload);
             let crc32c = expected_crc32c(kind, &payload);
             let total = (number + 1) * u64::from(LEN);
-            flight.send(InFlight { number, planned: 0, written: 0, len: LEN, crc32c, total });
-            ledger.send(1);
+            flight.send(InFlight {
+                number,
+                planned: 0,
+                written: 0,
+                len: LEN,
+                crc32c,
+                total,
+                is_warmup: false,
+            });
+            ledger.run.send(1);
             sent.push(match kind {
                 ReplyKind::Echo => payload,
                 ReplyKind::Ack => {
@@ -294,8 +321,8 @@ mod tests {
             flight.reply(&replies[at], &payloads, &mut ledger);
         }
         flight.give_up(Loss::Closed, &mut ledger, |_, _| false, |_| {});
-        assert_eq!(ledger.imbalance(), 0, "{order:?}");
-        ledger
+        assert_eq!(ledger.run.imbalance(), 0, "{order:?}");
+        ledger.run
     }
 
     fn counts(ledger: &Ledger) -> [u64; 6] {
@@ -336,8 +363,8 @@ mod tests {
             for reply in &replies {
                 flight.reply(reply, &payloads, &mut ledger);
             }
-            assert_eq!(counts(&ledger), [2, 0, 0, 1, 0, 0], "{kind}");
-            assert!(flight.is_empty() && ledger.imbalance() == 0);
+            assert_eq!(counts(&ledger.run), [2, 0, 0, 1, 0, 0], "{kind}");
+            assert!(flight.is_empty() && ledger.run.imbalance() == 0);
             let stray = flight.reply(b"no reply to anything", &payloads, &mut ledger);
             assert!(matches!(stray, Matched::Extra(Stray::Unasked)));
         }
@@ -351,9 +378,9 @@ mod tests {
         let stray = flight.reply(&foreign, &payloads, &mut ledger);
         assert!(matches!(stray, Matched::Extra(Stray::Misrouted(9, 77))));
         flight.give_up(Loss::TimedOut, &mut ledger, |_, number| number == 1, |_| {});
-        assert_eq!(ledger.count(Column::Misrouted), 1);
-        assert_eq!(ledger.count(Column::Lost(Loss::TimedOut)), 1);
-        assert_eq!(ledger.imbalance(), 0);
+        assert_eq!(ledger.run.count(Column::Misrouted), 1);
+        assert_eq!(ledger.run.count(Column::Lost(Loss::TimedOut)), 1);
+        assert_eq!(ledger.run.imbalance(), 0);
     }
 
     #[test]
@@ -364,10 +391,10 @@ mod tests {
             assert_eq!((flight.places(), flight.is_empty()), (0, false));
             flight.reply(&replies[1], &payloads, &mut ledger);
             flight.reply(&replies[0], &payloads, &mut ledger);
-            assert_eq!(ledger.count(Column::Late), 2, "{kind}");
+            assert_eq!(ledger.run.count(Column::Late), 2, "{kind}");
             flight.give_up(Loss::Closed, &mut ledger, |_, _| false, |_| {});
-            assert_eq!(ledger.count(Column::Lost(Loss::TimedOut)), 2, "{kind}");
-            assert_eq!(ledger.imbalance(), 0);
+            assert_eq!(ledger.run.count(Column::Lost(Loss::TimedOut)), 2, "{kind}");
+            assert_eq!(ledger.run.imbalance(), 0);
         }
     }
 
@@ -375,8 +402,16 @@ mod tests {
     fn receipts_begin_again_on_a_new_connection() {
         let payloads = Payloads::new(1, 2, 64);
         let mut flight = Flight::new(3, ReplyKind::Ack, 500);
-        let mut ledger = Ledger::default();
-        flight.send(InFlight { number: 500, planned: 0, written: 0, len: 0, crc32c: 0, total: 0 });
+        let mut ledger = Books::default();
+        flight.send(InFlight {
+            number: 500,
+            planned: 0,
+            written: 0,
+            len: 0,
+            crc32c: 0,
+            total: 0,
+            is_warmup: false,
+        });
         let receipt = Receipt { crc32c: 0, seq: 1, total: 0, received_at: 1 }.encode();
         let answer = flight.reply(&receipt, &payloads, &mut ledger);
         assert!(matches!(answer, Matched::Answer(frame, Column::Ok) if frame.number == 500));

@@ -2,15 +2,15 @@
 
 use std::ops::AddAssign;
 
-use crate::ledger::Ledger;
+use crate::ledger::Books;
 use crate::recorder::Latencies;
 
 /// The measurements of one worker in one stretch of time, or of many workers and stretches merged.
 #[derive(Clone, Debug, Default)]
 pub struct Interval {
     /// Frames that were sent or settled in it. A frame is entered in the interval in which it was
-    /// sent and settled in the one in which its reply came, so only a whole run's ledger balances.
-    pub ledger: Ledger,
+    /// sent and settled in the one in which its reply came, so only a whole run's books balance.
+    pub books: Books,
     /// Planned to reply. Empty in a closed loop, where it would be the same as `service`.
     pub response: Latencies,
     /// Written to reply.
@@ -33,7 +33,7 @@ pub struct Interval {
 
 impl AddAssign<&Self> for Interval {
     fn add_assign(&mut self, other: &Self) {
-        self.ledger += &other.ledger;
+        self.books += &other.books;
         self.response.add(&other.response);
         self.service.add(&other.service);
         self.send_delay.add(&other.send_delay);

@@ -191,6 +191,32 @@ impl AddAssign<&Self> for Ledger {
     }
 }
 
+/// The ledger of a run and that of its warm-up, which is left out of every figure. A frame belongs
+/// to the warm-up if it was planned before the warm-up's end, whenever its reply comes; so each of
+/// the two balances.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Books {
+    /// Frames planned in the warm-up.
+    pub warmup: Ledger,
+    /// All others.
+    pub run: Ledger,
+}
+
+impl Books {
+    /// The ledger of a frame.
+    #[inline]
+    pub const fn of(&mut self, is_warmup: bool) -> &mut Ledger {
+        if is_warmup { &mut self.warmup } else { &mut self.run }
+    }
+}
+
+impl AddAssign<&Self> for Books {
+    fn add_assign(&mut self, other: &Self) {
+        self.warmup += &other.warmup;
+        self.run += &other.run;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
