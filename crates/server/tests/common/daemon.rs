@@ -1,0 +1,232 @@
+//! The daemon as a process: started, read, signalled, and never left behind.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{LIMIT, Peer};
+
+/// A running daemon. Dropped, it is killed.
+#[derive(Debug)]
+pub(crate) struct Volleyd {
+    child: Child,
+    /// What it printed after `listening `, one for each line.
+    pub(crate) endpoints: Vec<String>,
+    log: Receiver<String>,
+    /// The lines of its log that have been read.
+    seen: Vec<String>,
+}
+
+/// The daemon's last line.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Books {
+    pub(crate) accepted: u64,
+    pub(crate) refused: u64,
+    pub(crate) frames_received: u64,
+    pub(crate) frames_answered: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) ends: BTreeMap<String, u64>,
+}
+
+impl Volleyd {
+    /// On a port of 127.0.0.1 that the system chooses.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut command = Self::command();
+        command.args(["--listen", "tcp://127.0.0.1:0"]).args(arguments);
+        Self::spawn(command, 1)
+    }
+
+    /// The program, with nothing of this environment that it would heed.
+    pub(crate) fn command() -> Command {
+        Self::clean(Command::new(env!("CARGO_BIN_EXE_volleyd")))
+    }
+
+    /// Through a program that becomes it in the end.
+    pub(crate) fn command_through(program: &str, arguments: &[&str]) -> Command {
+        let mut command = Self::clean(Command::new(program));
+        command.args(arguments).arg(env!("CARGO_BIN_EXE_volleyd"));
+        command
+    }
+
+    fn clean(mut command: Command) -> Command {
+        command.env_remove("RUST_LOG").env_remove("NO_COLOR");
+        command
+    }
+
+    /// Waits until as many listeners have been announced.
+    pub(crate) fn spawn(mut command: Command, listeners: usize) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdout = lines(child.stdout.take().unwrap());
+        let log = lines(child.stderr.take().unwrap());
+        let mut daemon = Self { child, endpoints: Vec::new(), log, seen: Vec::new() };
+        while daemon.endpoints.len() < listeners {
+            let Ok(line) = stdout.recv_timeout(LIMIT) else {
+                let (code, log) = daemon.exit();
+                panic!("it exited with {code} before it listened: {log:#?}");
+            };
+            let endpoint = line.strip_prefix("listening ").expect("a line of stdout");
+            daemon.endpoints.push(endpoint.to_owned());
+        }
+        daemon
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.endpoints[0].strip_prefix("tcp://").unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn connect(&self) -> Peer {
+        Peer::connect(self.address())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// The next line of the log, seen or to come, that contains all of `parts`.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, parts: &[&str]) -> String {
+        let fits = |line: &&String| parts.iter().all(|part| line.contains(part));
+        if let Some(line) = self.seen.iter().find(fits) {
+            return line.clone();
+        }
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            match self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if fits(&&line) {
+                        return line;
+                    }
+                }
+                Err(error) => panic!("no line with {parts:?}: {error}; {:#?}", self.seen),
+            }
+        }
+    }
+
+    /// Waits until it exits. Returns the code, and all of its log.
+    #[track_caller]
+    pub(crate) fn exit(mut self) -> (i32, Vec<String>) {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            match self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.seen.push(line),
+                // Its end of stderr closes when it exits.
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("still running: {:#?}", self.seen),
+            }
+        }
+        let status = self.child.wait().unwrap();
+        let code = status.code().unwrap_or_else(|| panic!("{status}: {:#?}", self.seen));
+        (code, std::mem::take(&mut self.seen))
+    }
+
+    /// Ends it with SIGTERM. Returns its books, which must add up, and its log.
+    #[track_caller]
+    pub(crate) fn finish(self) -> (Books, Vec<String>) {
+        self.signal(Signal::TERM);
+        let (code, log) = self.exit();
+        assert_eq!(code, 0, "{log:#?}");
+        let books = Books::parse(log.last().unwrap());
+        assert_eq!(books.ends.values().sum::<u64>(), books.accepted, "{books:?}");
+        assert!(books.frames_answered <= books.frames_received, "{books:?}");
+        (books, log)
+    }
+}
+
+impl Drop for Volleyd {
+    fn drop(&mut self) {
+        // It may have exited, and been waited for, already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Books {
+    /// From `accepted=3 refused=0 frames_received=7 … [closed=2, cut off=1]`, with anything before.
+    #[track_caller]
+    pub(crate) fn parse(line: &str) -> Self {
+        let (_, books) = line.split_once("accepted=").unwrap_or_else(|| panic!("no books: {line}"));
+        let (counts, ends) = books.split_once(" [").unwrap();
+        let numbers: Vec<u64> = counts
+            .split_whitespace()
+            .map(|field| field.rsplit('=').next().unwrap().parse().unwrap())
+            .collect();
+        let [accepted, refused, frames_received, frames_answered, bytes_received] = numbers[..]
+        else {
+            panic!("other books: {line}");
+        };
+        let ends = ends.split_once(']').unwrap().0;
+        let ends = ends
+            .split(", ")
+            .filter(|end| !end.is_empty())
+            .map(|end| {
+                let (end, count) = end.rsplit_once('=').unwrap();
+                (end.to_owned(), count.parse().unwrap())
+            })
+            .collect();
+        Self { accepted, refused, frames_received, frames_answered, bytes_received, ends }
+    }
+
+    pub(crate) fn ended(&self, end: &str) -> u64 {
+        self.ends.get(end).copied().unwrap_or(0)
+    }
+}
+
+/// Runs the daemon where it can't stay up. Returns its code, its stdout and its stderr.
+#[track_caller]
+pub(crate) fn exit_of(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
+    let mut command = Volleyd::command();
+    command.args(arguments).envs(environment.iter().copied());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let stdout = lines(child.stdout.take().unwrap());
+    let log = lines(child.stderr.take().unwrap());
+    let daemon = Volleyd { child, endpoints: Vec::new(), log, seen: Vec::new() };
+    let (code, log) = daemon.exit();
+    let stdout: Vec<String> = stdout.iter().collect();
+    (code, stdout.join("\n"), log.join("\n"))
+}
+
+/// The lines of a stream, as they come.
+fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines() {
+            let Ok(line) = line else { return };
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Tells that a test is skipped when `program` can't be started.
+pub(crate) fn program_is_missing(program: &str) -> bool {
+    let tried = Command::new(program).arg("--version").stdout(Stdio::null()).status();
+    let missing = tried.is_err();
+    if missing {
+        println!("skipped: there is no {program}");
+    }
+    missing
+}
+
+/// Tells that a test is skipped when nothing can listen on `::1`.
+pub(crate) fn ipv6_is_missing() -> bool {
+    let missing = TcpListener::bind("[::1]:0").is_err();
+    if missing {
+        println!("skipped: there is no IPv6");
+    }
+    missing
+}

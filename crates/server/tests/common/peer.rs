@@ -1,0 +1,195 @@
+//! A client that speaks raw bytes and waits for nothing without a limit.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockRef, Socket, Type};
+
+use super::{ERROR, LIMIT, same_bytes};
+
+/// One end of a connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    stream: TcpStream,
+}
+
+/// A frame as it came.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    Data(Vec<u8>),
+    Control { kind: u8, flags: u8, code: u16, arg: u64, text: String },
+}
+
+impl Peer {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self::new(TcpStream::connect_timeout(&address, LIMIT).unwrap())
+    }
+
+    /// With socket buffers of about this size, so that little fits between the two ends.
+    pub(crate) fn connect_narrow(address: SocketAddr, buffer: usize) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(buffer).unwrap();
+        socket.set_send_buffer_size(buffer).unwrap();
+        socket.connect_timeout(&address.into(), LIMIT).unwrap();
+        Self::new(socket.into())
+    }
+
+    fn new(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).unwrap();
+        stream.set_write_timeout(Some(LIMIT)).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        Self { stream }
+    }
+
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// One write, which the peer may have closed against.
+    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    /// Sends in a thread, so that the replies can be read meanwhile.
+    pub(crate) fn send_aside(&self, bytes: Vec<u8>) -> thread::JoinHandle<io::Result<()>> {
+        let mut stream = self.stream.try_clone().unwrap();
+        thread::spawn(move || stream.write_all(&bytes))
+    }
+
+    /// Writes copies of `unit` until nothing more has been taken for `patience`. Returns how many
+    /// bytes were; the last copy may be cut.
+    pub(crate) fn push_until_blocked(&mut self, unit: &[u8], patience: Duration) -> usize {
+        let chunk = unit.repeat((16 * 1024 / unit.len()).max(1));
+        self.stream.set_write_timeout(Some(patience)).unwrap();
+        let mut pushed = 0;
+        loop {
+            match self.stream.write(&chunk[pushed % chunk.len()..]) {
+                Ok(n) => pushed += n,
+                Err(error) if would_block(&error) => break,
+                Err(error) => panic!("after {pushed} bytes: {error}"),
+            }
+        }
+        self.stream.set_write_timeout(Some(LIMIT)).unwrap();
+        pushed
+    }
+
+    #[track_caller]
+    pub(crate) fn read(&mut self, len: usize) -> Vec<u8> {
+        let (deadline, mut bytes, mut at) = (Instant::now() + LIMIT, vec![0; len], 0);
+        while at < len {
+            match self.read_some(&mut bytes[at..], deadline) {
+                Ok(0) => panic!("the end of the stream after {at} of {len} bytes"),
+                Ok(n) => at += n,
+                Err(error) => panic!("after {at} of {len} bytes: {error}"),
+            }
+        }
+        bytes
+    }
+
+    /// Reads to the end of the stream, which must be a clean one.
+    #[track_caller]
+    pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
+        let (bytes, error) = self.read_to_any_end();
+        assert!(error.is_none(), "after {} bytes: {error:?}", bytes.len());
+        bytes
+    }
+
+    /// Reads to the end of the stream, or to the error that ends it.
+    pub(crate) fn read_to_any_end(&mut self) -> (Vec<u8>, Option<io::Error>) {
+        let (deadline, mut bytes, mut chunk) = (Instant::now() + LIMIT, vec![], [0; 65_536]);
+        loop {
+            match self.read_some(&mut chunk, deadline) {
+                Ok(0) => return (bytes, None),
+                Ok(n) => bytes.extend_from_slice(&chunk[..n]),
+                Err(error) => {
+                    assert!(!would_block(&error), "no end after {} bytes", bytes.len());
+                    return (bytes, Some(error));
+                }
+            }
+        }
+    }
+
+    fn read_some(&mut self, bytes: &mut [u8], deadline: Instant) -> io::Result<usize> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+        self.stream.read(bytes)
+    }
+
+    /// The next bytes must be these.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, expected: impl AsRef<[u8]>) {
+        let expected = expected.as_ref();
+        same_bytes(&self.read(expected.len()), expected);
+    }
+
+    /// The stream must end here, without a reset.
+    #[track_caller]
+    pub(crate) fn expect_end(&mut self) {
+        let rest = self.read_to_end();
+        assert!(rest.is_empty(), "{} more bytes: {:02x?}", rest.len(), &rest[..rest.len().min(64)]);
+    }
+
+    /// Nothing may be there to be read by now.
+    #[track_caller]
+    pub(crate) fn expect_nothing_yet(&mut self) {
+        self.stream.set_nonblocking(true).unwrap();
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        assert!(peeked.as_ref().is_err_and(would_block), "{peeked:?}");
+    }
+
+    #[track_caller]
+    pub(crate) fn frame(&mut self) -> Received {
+        let head = u32::from_be_bytes(self.read(4).try_into().unwrap());
+        let body = self.read((head & (u32::MAX >> 1)) as usize);
+        if head >> 31 == 0 {
+            return Received::Data(body);
+        }
+        let (fixed, text) = body.split_at(12);
+        Received::Control {
+            kind: fixed[0],
+            flags: fixed[1],
+            code: u16::from_be_bytes([fixed[2], fixed[3]]),
+            arg: u64::from_be_bytes(fixed[4..].try_into().unwrap()),
+            text: String::from_utf8(text.to_vec()).unwrap(),
+        }
+    }
+
+    /// The next frame must be an ERROR. Returns its code, last_seq and text.
+    #[track_caller]
+    pub(crate) fn error(&mut self) -> (u16, u64, String) {
+        match self.frame() {
+            Received::Control { kind: ERROR, flags: 0, code, arg, text } => (code, arg, text),
+            other => panic!("no ERROR but {other:?}"),
+        }
+    }
+
+    /// A frame there and its echo back.
+    #[track_caller]
+    pub(crate) fn echoes(&mut self, payload: &[u8]) {
+        let frame = super::data(payload);
+        self.send(&frame);
+        self.expect(&frame);
+    }
+
+    /// Sends no more; the replies can still be read.
+    pub(crate) fn half_close(&mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Ends the connection with a reset.
+    pub(crate) fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+fn would_block(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}

@@ -1,0 +1,111 @@
+//! A server in this process, on a thread of its own.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use volley_proto::ReplyKind;
+use volley_server::{Config, End, Negotiated, Responder, ServeError, Summary, bind, serve_with};
+
+use super::LIMIT;
+
+/// Runs until it is finished, or dropped: then it is finished too, and its books are checked.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    shutdown: Option<oneshot::Sender<()>>,
+    outcome: Option<Receiver<Result<Summary, ServeError>>>,
+}
+
+impl Server {
+    pub(crate) fn echo() -> Self {
+        Self::start(Config::default())
+    }
+
+    pub(crate) fn ack() -> Self {
+        let mut config = Config::default();
+        config.reply = ReplyKind::Ack;
+        Self::start(config)
+    }
+
+    pub(crate) fn start(config: Config) -> Self {
+        let responder = Negotiated::new(config.reply);
+        Self::start_with(config, responder)
+    }
+
+    pub(crate) fn start_with(config: Config, responder: impl Responder) -> Self {
+        Self::start_on(config, responder, |_| {})
+    }
+
+    /// `prepare` is given the listener before it serves.
+    pub(crate) fn start_on(
+        config: Config,
+        responder: impl Responder,
+        prepare: impl FnOnce(&TcpListener) + Send + 'static,
+    ) -> Self {
+        let (bound, address) = mpsc::channel();
+        let (done, outcome) = mpsc::channel();
+        let (shutdown, asked) = oneshot::channel::<()>();
+        thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let served = runtime.block_on(async {
+                let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+                prepare(&listener);
+                bound.send(listener.local_addr().unwrap()).unwrap();
+                serve_with(listener, config, responder, asked).await
+            });
+            // Nobody may be left to hear it.
+            let _ = done.send(served);
+        });
+        let address = address.recv_timeout(LIMIT).unwrap();
+        Self { address, shutdown: Some(shutdown), outcome: Some(outcome) }
+    }
+
+    /// Asks for the shutdown, and does not wait for it.
+    pub(crate) fn shut_down(&mut self) {
+        if let Some(shutdown) = self.shutdown.take() {
+            let _ = shutdown.send(());
+        }
+    }
+
+    /// Asks for the shutdown, waits for it and checks the books.
+    #[track_caller]
+    pub(crate) fn finish(mut self) -> Summary {
+        self.shut_down();
+        let summary = self.outcome().unwrap();
+        check_books(&summary);
+        summary
+    }
+
+    /// Waits until the server ends.
+    #[track_caller]
+    pub(crate) fn outcome(&mut self) -> Result<Summary, ServeError> {
+        self.outcome.take().unwrap().recv_timeout(LIMIT).expect("the server ends in time")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shut_down();
+        if let Some(outcome) = self.outcome.take().filter(|_| !thread::panicking()) {
+            check_books(&outcome.recv_timeout(LIMIT).expect("the server ends in time").unwrap());
+        }
+    }
+}
+
+/// What holds for every server that has ended.
+#[track_caller]
+pub(crate) fn check_books(summary: &Summary) {
+    assert_eq!(summary.ends.values().sum::<u64>(), summary.accepted, "{summary}");
+    assert!(summary.frames_received >= summary.frames_answered, "{summary}");
+    assert_eq!(
+        summary.frames_received,
+        summary.frames_answered + summary.frames_dropped(),
+        "{summary}"
+    );
+    assert_eq!(summary.cut_off(), summary.ends.get(&End::CutOff).copied().unwrap_or(0));
+    assert!(summary.ends.values().all(|&n| n > 0), "{summary}");
+}
