@@ -3,9 +3,17 @@
 
 mod common;
 
-use common::{Peer, Server, data, hello, pattern, welcome};
+use std::time::Duration;
+
+use common::{LIMIT, Peer, Server, check_books, data, hello, pattern, welcome};
+use socket2::SockRef;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
+use tokio::time::timeout;
 use volley_proto::Reason;
-use volley_server::{Config, End};
+use volley_server::{Config, End, bind, serve};
 
 #[test]
 fn a_half_closed_client_gets_all_its_replies() {
@@ -111,6 +119,35 @@ fn a_declared_length_reserves_nothing() {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));
     if let Some(kib) = peak.and_then(|line| line.split_whitespace().next()) {
         assert!(kib.parse::<u64>().unwrap() < 8 << 20, "{kib} KiB");
+    }
+}
+
+/// The frame arrives whole, and the reset with its last bytes. Long frames take a path of their
+/// own.
+#[tokio::test]
+async fn a_reply_that_the_socket_refuses_counts_as_dropped() {
+    for len in [10, 100_000, 300_000, 1 << 20] {
+        let (shutdown, asked) = oneshot::channel::<()>();
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(serve(listener, Config::default(), asked));
+        let mut peer = TcpStream::connect(address).await.unwrap();
+        let frame = data(&pattern(len, 1));
+        let (most, rest) = frame.split_at(frame.len() - 5);
+        timeout(LIMIT, peer.write_all(most)).await.unwrap().unwrap();
+        // Both sides share this thread: the server has read by then what it can.
+        for _ in 0..1_000 {
+            yield_now().await;
+        }
+        // From here on the server does not run, until the reset has been sent.
+        assert_eq!(peer.try_write(rest).unwrap(), 5);
+        SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        let _ = shutdown.send(());
+        let books = timeout(LIMIT, server).await.unwrap().unwrap().unwrap();
+        check_books(&books);
+        assert_eq!(books.frames_answered, 0, "{len} bytes: {books}");
+        assert_eq!(books.ends[&End::Reset], 1, "{len} bytes: {books}");
     }
 }
 
