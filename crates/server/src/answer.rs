@@ -8,6 +8,7 @@ use volley_proto::{
 
 use crate::responder::{Clock, Request, Responder, Slot};
 use crate::scratch::WRITE_LEN;
+use crate::unsent::frame_end;
 
 /// The replies to the frames at the front of `input`, gathered to be written at once.
 ///
@@ -126,11 +127,14 @@ pub(crate) fn answer<R: Responder>(
     gathered: &mut Vec<u8>,
 ) -> Answered {
     let mut batch = Batch::new(input, gathered);
+    let answered_before = progress.frames;
     let frames = || answer_frames(&mut batch, max_frame, progress, responder);
-    // What the closure leaves half-done is the last frame's reply, of which nothing is gathered.
     let (consumed, stop) = catch_unwind(AssertUnwindSafe(frames)).unwrap_or_else(|_panic| {
-        let last_seq = progress.frames - 1;
-        (input.len(), refuse(FaultError::Panicked, last_seq, batch.gathered()))
+        // Without a frame it was the greeting that failed.
+        let last_seq = progress.frames.saturating_sub(1);
+        let replies = batch.gathered();
+        cut(replies, last_seq - answered_before);
+        (input.len(), refuse(FaultError::Panicked, last_seq, replies))
     });
     Answered { consumed, echoed: batch.echoed(), stop }
 }
@@ -193,6 +197,22 @@ fn greet<R: Responder>(
 
 fn welcome(granted: ReplyKind, max_frame: MaxFrame, replies: &mut Vec<u8>) {
     Control::Welcome { granted, max_frame, text: Text::default() }.encode(replies);
+}
+
+/// Leaves the first `data_frames` replies and what greets before them: a responder that panics may
+/// have begun another.
+#[cold]
+fn cut(replies: &mut Vec<u8>, mut data_frames: u64) {
+    let mut at = 0;
+    while let Some(end) = frame_end(replies, at) {
+        let is_data = replies[at] & 0x80 == 0;
+        if is_data && data_frames == 0 {
+            break;
+        }
+        data_frames -= u64::from(is_data);
+        at = end;
+    }
+    replies.truncate(at);
 }
 
 #[cold]

@@ -398,8 +398,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
 impl<S, R> Connection<S, R> {
     /// Frames that arrived whole and whose reply is not out.
     fn unanswered(&self) -> u64 {
-        let without_reply = matches!(self.fault.as_deref(), Some((_, FaultError::Panicked)));
-        self.unsent.frames() + u64::from(without_reply)
+        let panicked = matches!(self.fault.as_deref(), Some((_, FaultError::Panicked)));
+        // Without a frame it was the greeting that failed.
+        self.unsent.frames() + u64::from(panicked && self.progress.frames > 0)
     }
 }
 

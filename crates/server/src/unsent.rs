@@ -60,7 +60,7 @@ impl Unsent {
 }
 
 /// Where the frame that begins at `start` ends, if there is one.
-fn frame_end(frames: &[u8], start: usize) -> Option<usize> {
+pub(crate) fn frame_end(frames: &[u8], start: usize) -> Option<usize> {
     let head: [u8; HEAD_LEN] = *frames.get(start..)?.first_chunk()?;
     let len = u32::from_be_bytes(head) & (u32::MAX >> 1);
     Some(start + HEAD_LEN + len as usize)

@@ -224,8 +224,50 @@ fn a_panic_at_the_first_frame_has_answered_none() {
     peer.send(data(b"panic"));
     assert_eq!(peer.error(), (9, 0, FAILED.to_owned()));
     peer.expect_end();
+    drop(peer);
     let books = server.finish();
     assert_eq!((books.frames_received, books.frames_answered), (1, 0));
+}
+
+#[test]
+fn nothing_of_a_reply_is_sent_whose_responder_panics() {
+    for told in ["panic while filling", "panic after the reply", "panic after the echo"] {
+        for before in [&[][..], &[&b"e one"[..]], &[b"e one", b"s two", b"w three"]] {
+            let server = Server::start_with(Config::default(), AsTold);
+            let mut peer = Peer::connect(server.address);
+            peer.send(hello(0));
+            peer.expect(welcome(1));
+            // All in one batch.
+            let mut frames: Vec<u8> = before.iter().flat_map(|payload| data(payload)).collect();
+            frames.extend(data(told.as_bytes()));
+            peer.send(frames);
+            for _ in before {
+                assert!(matches!(peer.frame(), Received::Data(_)), "{told}");
+            }
+            let answered = before.len() as u64;
+            assert_eq!(peer.error(), (9, answered, FAILED.to_owned()), "{told}");
+            peer.expect_end();
+            drop(peer);
+            let books = server.finish();
+            assert_eq!((books.frames_received, books.frames_answered), (answered + 1, answered));
+        }
+    }
+}
+
+#[test]
+fn a_panic_at_hello_is_an_internal_error_too() {
+    let server = Server::start_with(Config::default(), AsTold);
+    let mut other = Peer::connect(server.address);
+    let mut peer = Peer::connect(server.address);
+    peer.send([hello(2), data(b"e never")].concat());
+    let (code, last_seq, _) = peer.error();
+    assert_eq!((code, last_seq), (9, 0));
+    peer.expect_end();
+    other.echoes(b"e unharmed");
+    drop((peer, other));
+    let books = server.finish();
+    assert_eq!(books.ends[&End::Error(Reason::Internal)], 1, "{books}");
+    assert_eq!((books.frames_received, books.frames_answered), (1, 1));
 }
 
 #[test]
