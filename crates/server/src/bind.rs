@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 /// How many connections the kernel holds for us between two accepts; it cuts this down to
 /// net.core.somaxconn, which is 4096 on today's Linux.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 
 /// How long a peer may leave sent bytes unacknowledged, or its receive window shut, before the
 /// kernel gives it up (`TCP_USER_TIMEOUT`). Without it a peer that was unplugged, or that stopped

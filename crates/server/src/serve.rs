@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::accept::{Backoff, Fault, Spare, fault};
-use crate::bind::{TUNE_ACCEPTED, tune};
+use crate::bind::{BACKLOG, TUNE_ACCEPTED, tune};
 use crate::connection::Connection;
 use crate::refusal::{AT_LIMIT, NO_DESCRIPTORS, Refusals};
 use crate::roster::Roster;
@@ -217,12 +218,32 @@ impl<R: Responder> Server<R> {
         self.paused_until = Some(Instant::now() + pause);
     }
 
+    /// Accepts those who connected before the shutdown: they are among those to be drained.
+    async fn empty_backlog(&mut self) {
+        let mut left = BACKLOG;
+        loop {
+            // The runtime looks at the sockets before it runs a task that has yielded. And it lets
+            // a task accept only about a hundred in one turn.
+            yield_now().await;
+            let before = left;
+            while let Some(accepted) = self.accept_now().await {
+                let failed = matches!(&accepted, Err(error) if fault(error) != Fault::Peer);
+                // What is fatal to a listener is so no longer.
+                let _ = self.take(accepted).await;
+                left -= 1;
+                if failed || left == 0 {
+                    return;
+                }
+            }
+            if left == before {
+                return;
+            }
+        }
+    }
+
     async fn drain(mut self) -> Result<Summary, ServeError> {
         let deadline = Instant::now() + self.config.drain;
-        // Those who connected before the shutdown are among those to be drained.
-        while let Some(Ok((stream, peer))) = self.accept_now().await {
-            self.admit(stream, peer);
-        }
+        self.empty_backlog().await;
         let Self { listener, config, roster, tasks, refusals, .. } = self;
         drop(listener);
         drop(refusals);

@@ -32,7 +32,7 @@ fn narrow(reply: ReplyKind) -> Server {
 #[test]
 fn a_flood_of_empty_frames_that_reads_no_echo_is_no_longer_read() {
     let server = narrow(ReplyKind::Echo);
-    let mut peer = Peer::connect_narrow(server.address, BUFFER);
+    let mut peer = Peer::connect_tight(server.address, BUFFER);
     let pushed = peer.push_until_blocked(&data(b""), STUCK);
     assert!(pushed < BETWEEN, "{pushed} bytes");
     Peer::connect(server.address).echoes(b"the others go on");
@@ -49,7 +49,7 @@ fn a_flood_of_empty_frames_that_reads_no_echo_is_no_longer_read() {
 #[test]
 fn a_flood_of_empty_frames_that_reads_no_receipt_is_no_longer_read() {
     let server = narrow(ReplyKind::Ack);
-    let mut peer = Peer::connect_narrow(server.address, BUFFER);
+    let mut peer = Peer::connect_tight(server.address, BUFFER);
     let pushed = peer.push_until_blocked(&data(b""), STUCK);
     // A receipt is nine times as long as an empty frame, so it is less than for echoes.
     assert!(pushed < BETWEEN, "{pushed} bytes");
@@ -68,7 +68,7 @@ fn a_flood_of_empty_frames_that_reads_no_receipt_is_no_longer_read() {
 #[test]
 fn a_flood_of_long_frames_that_reads_nothing_is_no_longer_read() {
     let server = narrow(ReplyKind::Echo);
-    let mut peer = Peer::connect_narrow(server.address, BUFFER);
+    let mut peer = Peer::connect_tight(server.address, BUFFER);
     let frame = data(&pattern(700_000, 5));
     let pushed = peer.push_until_blocked(&frame, STUCK);
     // One frame is kept besides, while its echo is on its way.
@@ -85,7 +85,7 @@ fn a_flood_of_long_frames_that_reads_nothing_is_no_longer_read() {
 #[test]
 fn a_peer_that_reads_slowly_gets_everything_in_order() {
     let server = narrow(ReplyKind::Echo);
-    let mut peer = Peer::connect_narrow(server.address, BUFFER);
+    let mut peer = Peer::connect_tight(server.address, BUFFER);
     let frames: Vec<u8> =
         (0..4_000).flat_map(|i| data(&pattern(usize::try_from(i).unwrap() % 700, i))).collect();
     let sender = peer.send_aside(frames.clone());
@@ -99,7 +99,7 @@ fn a_peer_that_reads_slowly_gets_everything_in_order() {
 fn a_peer_that_leaves_without_reading_is_booked_with_what_it_missed() {
     for reply in [ReplyKind::Echo, ReplyKind::Ack] {
         let server = narrow(reply);
-        let mut peer = Peer::connect_narrow(server.address, BUFFER);
+        let mut peer = Peer::connect_tight(server.address, BUFFER);
         peer.push_until_blocked(&data(b"x"), STUCK);
         // It closes with unread replies, which is a reset.
         drop(peer);
@@ -113,7 +113,7 @@ fn a_peer_that_leaves_without_reading_is_booked_with_what_it_missed() {
 #[test]
 fn peers_that_do_not_read_hold_nobody_up() {
     let server = narrow(ReplyKind::Ack);
-    let mut stuck: Vec<_> = (0..5).map(|_| Peer::connect_narrow(server.address, BUFFER)).collect();
+    let mut stuck: Vec<_> = (0..5).map(|_| Peer::connect_tight(server.address, BUFFER)).collect();
     let flood = data(b"").repeat(BETWEEN / 4);
     let floods: Vec<_> = stuck.iter().map(|peer| peer.send_aside(flood.clone())).collect();
     let mut other = Peer::connect(server.address);

@@ -27,11 +27,22 @@ impl Peer {
         Self::new(TcpStream::connect_timeout(&address, LIMIT).unwrap())
     }
 
-    /// With socket buffers of about this size, so that little fits between the two ends.
+    /// With a receive buffer of about this size, so that replies soon get stuck.
     pub(crate) fn connect_narrow(address: SocketAddr, buffer: usize) -> Self {
+        Self::connect_with(address, |socket| socket.set_recv_buffer_size(buffer).unwrap())
+    }
+
+    /// With both buffers of about this size, so that little fits between the two ends.
+    pub(crate) fn connect_tight(address: SocketAddr, buffer: usize) -> Self {
+        Self::connect_with(address, |socket| {
+            socket.set_recv_buffer_size(buffer).unwrap();
+            socket.set_send_buffer_size(buffer).unwrap();
+        })
+    }
+
+    fn connect_with(address: SocketAddr, tune: impl FnOnce(&Socket)) -> Self {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
-        socket.set_recv_buffer_size(buffer).unwrap();
-        socket.set_send_buffer_size(buffer).unwrap();
+        tune(&socket);
         socket.connect_timeout(&address.into(), LIMIT).unwrap();
         Self::new(socket.into())
     }
