@@ -30,6 +30,9 @@ const REFUSALS_PER_TURN: u64 = 64;
 /// Pauses from this length on are told in the log: no more than three a second.
 const TOLD_FROM: Duration = Duration::from_millis(300);
 
+/// What a longer drain is cut to, thirty years: an instant that far away can still be told.
+const LONGEST_DRAIN: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 /// What may still run after the drain deadline: a lingering close, of 1 s at most.
 const AFTER_CUT_OFF: Duration = Duration::from_millis(1100);
 
@@ -242,7 +245,7 @@ impl<R: Responder> Server<R> {
     }
 
     async fn drain(mut self) -> Result<Summary, ServeError> {
-        let deadline = Instant::now() + self.config.drain;
+        let deadline = Instant::now() + self.config.drain.min(LONGEST_DRAIN);
         self.empty_backlog().await;
         let Self { listener, config, roster, tasks, refusals, .. } = self;
         drop(listener);

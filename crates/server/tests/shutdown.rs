@@ -197,6 +197,20 @@ fn a_drain_of_no_time_cuts_off_what_is_not_idle() {
     assert!(books.cut_off() >= 1, "{books}");
 }
 
+#[test]
+fn a_drain_without_end_can_be_asked_for() {
+    let mut server = Server::start(drain_for(Duration::MAX));
+    let mut peer = Peer::connect(server.address);
+    peer.send(hello(0));
+    peer.expect(welcome(1));
+    server.shut_down();
+    assert!(goaway(&mut peer) > 1_000_000_000, "as good as for ever");
+    peer.echoes(b"still answered");
+    peer.half_close();
+    peer.expect_end();
+    assert_eq!(server.finish().ends[&End::Closed], 1);
+}
+
 /// A server on the test's own thread: it runs only while the test waits.
 struct Beside {
     address: SocketAddr,
