@@ -78,7 +78,13 @@ impl Volleyd {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.endpoints[0].strip_prefix("tcp://").unwrap().parse().unwrap()
+        self.addresses()[0]
+    }
+
+    /// Where it listens, in the order of its lines.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        let address = |line: &String| line.strip_prefix("tcp://").unwrap().parse().unwrap();
+        self.endpoints.iter().map(address).collect()
     }
 
     pub(crate) fn connect(&self) -> Peer {
