@@ -15,7 +15,7 @@ use volley_proto::{Endpoint, MaxFrame};
 /// tcp://127.0.0.1:7007`. Logs go to stderr. SIGTERM or SIGINT stops accepting and drains the open
 /// connections; a second one exits at once.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "volleyd", version, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
   volleyd                                   listen on tcp://127.0.0.1:7007 and echo
