@@ -24,7 +24,7 @@ use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::yield_now;
 use tokio_util::io::poll_read_buf;
-use tracing::{Level, Span, debug, info, info_span, warn};
+use tracing::{Level, Span, debug, error_span, info, warn};
 use volley_proto::{Control, MaxFrame, Parsed, Reason, Text, parse};
 
 use crate::answer::{FaultError, Progress, Stop, answer};
@@ -425,7 +425,8 @@ impl<S, R> Drop for Connection<S, R> {
 impl Record {
     fn span(&mut self) -> &Span {
         self.span.get_or_insert_with(|| {
-            Box::new(info_span!("connection", id = self.id, peer = %self.peer))
+            // Of the highest level: a filter that lets a line through must not hide whose it is.
+            Box::new(error_span!("connection", id = self.id, peer = %self.peer))
         })
     }
 }
