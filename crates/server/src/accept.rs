@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -67,24 +68,33 @@ pub(crate) struct Spare {
 }
 
 impl Spare {
-    pub(crate) fn new() -> Self {
-        let mut spare = Self { file: None };
-        spare.take_back();
-        spare
-    }
-
     /// Frees the descriptor for one accept.
     pub(crate) fn lend(&mut self) {
         self.file = None;
     }
 
-    /// Takes it back once the accepted connection is closed again.
+    /// Takes it back once the accepted connection is closed again, or for the first time.
     pub(crate) fn take_back(&mut self) {
         if self.file.is_none() {
             // Without one left the next pause is simply longer.
             self.file = File::open("/dev/null").ok();
         }
     }
+}
+
+/// One for all listeners of the process, from the first one's start on: a listener that starts
+/// when no descriptor is left can have none of its own.
+static SPARE: RwLock<Spare> = RwLock::new(Spare { file: None });
+
+/// To be held for an accept. While one listener uses the spare, another must not accept: it would
+/// take the descriptor that has just been freed, and there would be no spare any more.
+pub(crate) fn without_spare() -> RwLockReadGuard<'static, Spare> {
+    SPARE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The spare, to be used by one listener at a time.
+pub(crate) fn spare() -> RwLockWriteGuard<'static, Spare> {
+    SPARE.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::accept::{Backoff, Fault, Spare, fault};
+use crate::accept::{self, Backoff, Fault, fault};
 use crate::bind::{BACKLOG, TUNE_ACCEPTED, tune};
 use crate::connection::Connection;
 use crate::refusal::{AT_LIMIT, NO_DESCRIPTORS, Refusals};
@@ -81,13 +81,13 @@ pub async fn serve_with<R: Responder>(
     shutdown: impl Future,
 ) -> Result<Summary, ServeError> {
     tune(&SockRef::from(&listener)).map_err(ServeError::Listener)?;
+    accept::spare().take_back();
     let mut server = Server {
         listener,
         responder,
         roster: Arc::default(),
         tasks: TaskTracker::new(),
         refusals: Refusals::new(),
-        spare: Spare::new(),
         backoff: Backoff::new(),
         paused_until: None,
         config,
@@ -116,7 +116,6 @@ struct Server<R> {
     roster: Arc<Roster>,
     tasks: TaskTracker,
     refusals: Refusals,
-    spare: Spare,
     backoff: Backoff,
     /// Nothing is accepted before this instant.
     paused_until: Option<Instant>,
@@ -129,7 +128,7 @@ impl<R: Responder> Server<R> {
             sleep_until(until).await;
             self.paused_until = None;
         }
-        self.listener.accept().await
+        poll_fn(|cx| self.poll_accept(cx)).await
     }
 
     /// Serves or refuses a connection, or deals with the error that came in its place.
@@ -180,18 +179,7 @@ impl<R: Responder> Server<R> {
     /// Refuses what waits in the backlog, one at a time on the spare descriptor, then pauses.
     async fn refuse_without_descriptors(&mut self, error: &io::Error) {
         let mut refused = 0;
-        while refused < REFUSALS_PER_TURN {
-            self.spare.lend();
-            let accepted = self.accept_now().await;
-            if let Some(Ok((stream, _))) = &accepted {
-                self.refusals.refuse_at_once(stream, NO_DESCRIPTORS);
-            }
-            let more = matches!(accepted, Some(Ok(_)));
-            drop(accepted);
-            self.spare.take_back();
-            if !more {
-                break;
-            }
+        while refused < REFUSALS_PER_TURN && poll_fn(|cx| self.poll_refuse(cx)).await {
             refused += 1;
         }
         self.roster.book(|books| books.refused += refused);
@@ -201,9 +189,28 @@ impl<R: Responder> Server<R> {
         self.pause(error);
     }
 
+    /// Refuses one connection on the spare descriptor. False if there is none to refuse.
+    fn poll_refuse(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut spare = accept::spare();
+        spare.lend();
+        let accepted = self.listener.poll_accept(cx);
+        if let Poll::Ready(Ok((stream, _))) = &accepted {
+            self.refusals.refuse_at_once(stream, NO_DESCRIPTORS);
+        }
+        let refused = matches!(accepted, Poll::Ready(Ok(_)));
+        drop(accepted);
+        spare.take_back();
+        Poll::Ready(refused)
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        let _spare = accept::without_spare();
+        self.listener.poll_accept(cx)
+    }
+
     /// Accepts what is there already, without waiting.
     async fn accept_now(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-        poll_fn(|cx| match self.listener.poll_accept(cx) {
+        poll_fn(|cx| match self.poll_accept(cx) {
             Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
             Poll::Pending => Poll::Ready(None),
         })
