@@ -1,5 +1,10 @@
 //! What the tests share: peers that speak raw bytes, servers in process, and the daemon.
 #![allow(dead_code, unused_imports, reason = "each file of tests needs a part of it")]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "what fails its test says why, and so does what skips it"
+)]
 
 mod daemon;
 mod peer;
