@@ -124,7 +124,7 @@ fn every_fault_gets_its_error_and_one_line_and_harms_nobody() {
         faulty.push((peer, case));
     }
     let rounds = faulty.len() as u64;
-    drop(bystander);
+    bystander.leave();
     let (books, log) = daemon.finish();
     for (peer, case) in &faulty {
         let lines = lines_of(&log, peer);
@@ -164,7 +164,7 @@ fn fragments_are_told_apart_by_how_they_end() {
     reset.reset();
 
     bystander.echoes(b"after");
-    drop(bystander);
+    bystander.leave();
     let (books, log) = daemon.finish();
     let lines = lines_of(&log, &cut);
     assert_eq!(lines.len(), 1, "{lines:#?}");
@@ -195,7 +195,7 @@ fn a_million_empty_frames_without_a_reader_cost_nobody_else_anything() {
         flooder.reset();
         let _ = flood.join().unwrap();
         bystander.echoes(b"after");
-        drop(bystander);
+        bystander.leave();
         let (books, log) = daemon.finish();
         let lines: Vec<_> = log.iter().filter(|line| line.contains(&name)).collect();
         assert_eq!(lines.len(), 1, "{lines:#?}");
@@ -226,7 +226,7 @@ fn a_million_empty_frames_with_a_reader_are_all_answered() {
         }
     }
     flood.join().unwrap().unwrap();
-    drop(peer);
+    peer.leave();
     let (books, _) = daemon.finish();
     assert_eq!((books.frames_received, books.frames_answered), (1_000_000, 1_000_000));
     assert_eq!(books.bytes_received, 0);
@@ -244,7 +244,8 @@ fn a_peer_that_sends_one_byte_at_a_time_is_served() {
         bystander.echoes(b"turn");
     }
     peer.expect([welcome(1), data(b"slow but sure"), data(b"")].concat());
-    drop((peer, bystander));
+    peer.leave();
+    bystander.leave();
     let (books, _) = daemon.finish();
     assert_eq!(books.ended("closed"), 2);
     assert_eq!(books.bytes_received, 13 + 4 * (16 + 17 + 4));
@@ -299,7 +300,7 @@ fn a_crowd_of_faulty_peers_leaves_the_others_alone() {
         }
         bystander.echoes(&pattern(i, 1));
     }
-    drop(bystander);
+    bystander.leave();
     let (books, log) = daemon.finish();
     assert_eq!(books.accepted, 201);
     assert_eq!(books.frames_received, 400 + 50);

@@ -71,6 +71,7 @@ fn serves_again(daemon: &Volleyd) {
         let mut peer = daemon.connect();
         let _ = peer.try_send(&data(b"again"));
         if peer.frame() == Received::Data(b"again".to_vec()) {
+            peer.leave();
             return;
         }
     }
@@ -88,7 +89,7 @@ fn the_default_limit_leaves_descriptors_for_refusals() {
     }
     rests(&daemon);
     served.iter_mut().for_each(|peer| peer.echoes(b"still in"));
-    drop(served);
+    served.into_iter().for_each(Peer::leave);
     serves_again(&daemon);
     let (books, log) = daemon.finish();
     assert!(books.accepted >= 33 && books.refused >= 168, "{books:?}");
@@ -112,7 +113,7 @@ fn without_descriptors_it_refuses_and_survives() {
     rests(&daemon);
     served.iter_mut().for_each(|peer| peer.echoes(b"still in"));
     let before = served.len() as u64;
-    drop(served);
+    served.into_iter().for_each(Peer::leave);
     serves_again(&daemon);
     let (books, _) = daemon.finish();
     assert!(books.accepted > before && books.refused >= refused.len() as u64, "{books:?}");
@@ -126,7 +127,7 @@ fn two_listeners_without_descriptors_refuse_and_survive_too() {
     let (served, refused) = crowd(&daemon);
     assert_eq!(served.len() + refused.len(), PEERS);
     rests(&daemon);
-    drop(served);
+    served.into_iter().for_each(Peer::leave);
     serves_again(&daemon);
     daemon.finish();
 }

@@ -164,8 +164,11 @@ fn a_peer_that_goes_on_sending_after_its_fault_still_reads_the_error() {
         sender.join().unwrap().unwrap();
         // A clean end and not a reset, which could have come before the ERROR.
         peer.expect_end();
-        // What is sent in the time of the lingering close does no harm either.
-        let _ = peer.try_send(&pattern(10_000, 2));
+        // What is sent in the time of the lingering close is read too: against a closed socket
+        // the second write would fail.
+        for _ in 0..4 {
+            peer.send(pattern(10_000, 2));
+        }
         drop(peer);
         assert_eq!(server.finish().ends[&End::Error(Reason::TooLarge)], 1);
     }

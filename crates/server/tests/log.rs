@@ -16,7 +16,9 @@ fn start_under(filter: &str, arguments: &[&str]) -> Volleyd {
 /// One connection with a fault and one without. Returns the faulty one, which stays open so that
 /// nobody else gets its port.
 fn visit(daemon: &Volleyd) -> Peer {
-    daemon.connect().echoes(b"good");
+    let mut good = daemon.connect();
+    good.echoes(b"good");
+    good.leave();
     let mut bad = daemon.connect();
     bad.send([0x7f; 4]);
     assert_eq!(bad.error().0, 1);
@@ -77,7 +79,7 @@ fn the_lines_of_one_connection_carry_one_id_and_no_other_has_it() {
         peer.expect(welcome(1));
     }
     let names: Vec<_> = peers.iter().map(|peer| format!(" peer={}}}", peer.local())).collect();
-    drop(peers);
+    peers.into_iter().for_each(Peer::leave);
     let (_, log) = daemon.finish();
     let mut ids = std::collections::BTreeSet::new();
     for name in &names {

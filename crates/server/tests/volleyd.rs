@@ -27,7 +27,7 @@ fn a_signal_drains_and_exits_with_0() {
         };
         assert!((1..=10_000).contains(&arg), "{arg} ms of the 10 s drain");
         greeted.echoes(b"still answered");
-        drop(greeted);
+        greeted.leave();
         let (code, log) = daemon.exit();
         assert_eq!(code, 0, "{log:#?}");
         assert!(log.iter().any(|line| line.contains(name)), "{log:#?}");
@@ -260,7 +260,7 @@ fn one_thread_and_four_serve_fifty_connections_at_once() {
                 peer.expect(frames(i));
             }
         }
-        drop(peers);
+        peers.into_iter().for_each(Peer::leave);
         let (books, _) = daemon.finish();
         assert_eq!((books.accepted, books.ended("closed")), (50, 50));
         assert_eq!((books.frames_received, books.frames_answered), (5_000, 5_000));

@@ -195,6 +195,13 @@ impl Peer {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
+    /// Closes, and waits until the server has: it has seen the end by then.
+    #[track_caller]
+    pub(crate) fn leave(mut self) {
+        self.half_close();
+        self.expect_end();
+    }
+
     /// Ends the connection with a reset.
     pub(crate) fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
