@@ -6,6 +6,7 @@
 //! ```
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -87,14 +88,23 @@ impl Connection {
     /// # Errors
     ///
     /// Those of [`Sender::feed`] and of [`Receiver::receive`].
+    ///
+    /// # Cancel safety
+    ///
+    /// The frame is sent all the same, at the latest with the next one. The next request passes
+    /// over its reply.
     pub async fn request(&mut self, payload: impl Into<Bytes>) -> Result<Reply, Error> {
         self.sender.enqueue(payload.into())?;
-        // A server that refuses says why before writing fails: the reply tells more.
-        let (sent, reply) = tokio::join!(self.sender.flush(), self.receiver.receive());
-        match reply? {
-            Some(reply) => Ok(reply),
-            // The sender is there, so only a failure can have ended its frames.
-            None => Err(sent.err().unwrap_or(Error::Closed { answered: 0, outstanding: 1 })),
+        let seq = self.sender.seq;
+        // Never the first to be done: where writing fails or waits for a server that reads
+        // nothing, the receiver knows why, or when to give up.
+        let write = async {
+            let _ = self.sender.flush().await;
+            std::future::pending::<Infallible>().await
+        };
+        tokio::select! {
+            never = write => match never {},
+            reply = self.receiver.receive_from(seq) => reply,
         }
     }
 
@@ -291,15 +301,24 @@ impl Receiver {
                     let (answered, outstanding) = (self.answered, self.outstanding());
                     return Err(Error::Io { answered, outstanding, source });
                 }
-                None => {
-                    let (answered, outstanding) = (self.answered, self.outstanding());
-                    return Err(Error::Closed { answered, outstanding });
-                }
+                None => return Err(self.closed()),
                 Some(Err(error)) => {
                     let source = std::io::Error::other(error);
                     let (answered, outstanding) = (self.answered, self.outstanding());
                     return Err(Error::Io { answered, outstanding, source });
                 }
+            }
+        }
+    }
+
+    /// Awaits the reply to frame `seq` of a sender that is still there, past those to requests
+    /// that were dropped.
+    async fn receive_from(&mut self, seq: u64) -> Result<Reply, Error> {
+        loop {
+            match self.receive().await? {
+                Some(reply) if reply.seq < seq => {}
+                Some(reply) => return Ok(reply),
+                None => return Err(self.closed()),
             }
         }
     }
@@ -312,6 +331,10 @@ impl Receiver {
     /// What the server said if it has asked for no new frames.
     pub fn goaway(&self) -> Option<GoAway> {
         self.goaway.get().copied()
+    }
+
+    fn closed(&self) -> Error {
+        Error::Closed { answered: self.answered, outstanding: self.outstanding() }
     }
 
     /// Matches a reply with the oldest frame in flight.

@@ -109,3 +109,24 @@ async fn sending_against_a_timer_repeats_and_loses_no_byte() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_request_that_is_dropped_does_not_leave_its_reply_to_the_next() {
+    let (told, dropped) = tokio::sync::oneshot::channel();
+    let server = async |mut peer: Peer| {
+        peer.greet(ReplyKind::Echo).await;
+        dropped.await.unwrap();
+        peer.echo(3).await;
+    };
+    play(server, async |endpoint| {
+        let mut connection = connect(&endpoint, &patient()).await;
+        for abandoned in ["first", "second"] {
+            let limit = Duration::from_millis(20);
+            assert!(timeout(limit, connection.request(abandoned)).await.is_err());
+        }
+        told.send(()).unwrap();
+        let reply = connection.request("third").await.unwrap();
+        assert_eq!((reply.seq, reply.payload), (3, "third".into()));
+    })
+    .await;
+}

@@ -163,6 +163,26 @@ async fn a_request_learns_why_even_if_its_frame_could_not_be_written() {
 }
 
 #[tokio::test]
+async fn a_request_that_nobody_reads_times_out_although_it_is_not_written() {
+    let mut options = patient();
+    options.reply_timeout = Duration::from_millis(100);
+    let (told, done) = tokio::sync::oneshot::channel();
+    let server = async |mut peer: Peer| {
+        peer.shrink_buffers();
+        peer.hello().await;
+        peer.welcome(ReplyKind::Echo, MaxFrame::CEILING).await;
+        done.await.unwrap();
+    };
+    play(server, async |endpoint| {
+        let mut connection = connect(&endpoint, &options).await;
+        let error = connection.request(vec![7; 32 << 20]).await.unwrap_err();
+        assert!(matches!(error, Error::TimedOut { seq: 1, .. }), "{error:?}");
+        told.send(()).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_reply_that_never_comes_times_out_and_says_whose_it_is() {
     let mut options = hasty();
     options.connect_timeout = patient().connect_timeout;
