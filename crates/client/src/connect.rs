@@ -15,6 +15,7 @@ use volley_proto::{
 };
 
 use crate::connection::{Connection, Terms};
+use crate::deadline::deadline;
 use crate::error::{Error, ProtocolError};
 
 /// How to connect, and what to expect of the server.
@@ -73,7 +74,7 @@ impl Connection {
     /// server that says why, [`Error::NoWelcome`] from one that does not know HELLO,
     /// [`Error::Protocol`] from one that speaks something else.
     pub async fn connect(endpoint: &Endpoint, options: &Options) -> Result<Self, Error> {
-        let deadline = Instant::now() + options.connect_timeout;
+        let deadline = deadline(Instant::now(), options.connect_timeout);
         let late = |awaited| Error::ConnectTimedOut {
             endpoint: endpoint.clone(),
             awaited,

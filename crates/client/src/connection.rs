@@ -22,6 +22,7 @@ use volley_proto::{
 };
 
 use crate::check::{Reply, Sent};
+use crate::deadline::deadline;
 use crate::error::{Error, ProtocolError};
 
 /// Bytes that [`Sender::feed`] gathers before it writes.
@@ -270,7 +271,8 @@ impl Receiver {
         loop {
             let frame = match self.awaited.front() {
                 Some(oldest) => {
-                    let deadline = oldest.sent_at.max(self.last_reply) + self.reply_timeout;
+                    let start = oldest.sent_at.max(self.last_reply);
+                    let deadline = deadline(start, self.reply_timeout);
                     let (seq, after) = (oldest.sent.seq, self.reply_timeout);
                     timeout_at(deadline, self.frames.next())
                         .await

@@ -26,6 +26,7 @@
 mod check;
 mod connect;
 mod connection;
+mod deadline;
 mod error;
 
 pub use check::{Mismatch, Reply};

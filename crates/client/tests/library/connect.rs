@@ -155,6 +155,22 @@ async fn a_server_that_never_sends_welcome_is_given_up_at_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_deadline_beyond_all_time_is_none() {
+    let mut options = patient();
+    options.connect_timeout = Duration::MAX;
+    options.reply_timeout = Duration::MAX;
+    let server = async |mut peer: Peer| {
+        peer.greet(ReplyKind::Echo).await;
+        peer.echo(1).await;
+    };
+    play(server, async |endpoint| {
+        let mut connection = connect(&endpoint, &options).await;
+        assert_eq!(connection.request("x").await.unwrap().payload, "x");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_busy_server_is_believed_before_its_welcome() {
     let server = async |mut peer: Peer| {
         peer.error(Reason::Busy, 0, "all 4 places are taken").await;
