@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use volley_proto::ReplyKind;
 
 use crate::scripted::{Peer, play};
-use crate::{connect, patient, silent};
+use crate::{connect, patient, shrink_buffers, silent};
 
 #[tokio::test]
 async fn receiving_against_a_timer_loses_no_reply() {
@@ -78,7 +78,7 @@ async fn a_receive_that_is_dropped_before_the_frame_is_sent_takes_nothing_along(
 async fn sending_against_a_timer_repeats_and_loses_no_byte() {
     const COUNT: usize = 600;
     let server = async |peer: Peer| {
-        peer.shrink_buffers();
+        shrink_buffers(&peer);
         peer.echo_all().await;
     };
     play(server, async |endpoint| {

@@ -6,7 +6,7 @@ use volley_client::{Error, Options, ProtocolError, Receiver, Sender};
 use volley_proto::{FrameError, MaxFrame, Reason, ReplyKind};
 
 use crate::scripted::{Peer, play};
-use crate::{connect, hasty, patient, silent};
+use crate::{connect, hasty, patient, shrink_buffers, silent};
 
 /// Sends `a`, `b` and `c`, then receives until that fails; returns how many replies came.
 async fn three_frames(server: impl AsyncFnOnce(Peer), options: &Options) -> (u64, Error) {
@@ -144,15 +144,13 @@ async fn an_error_reaches_a_client_that_waits_without_a_frame_in_flight() {
 #[tokio::test]
 async fn a_request_learns_why_even_if_its_frame_could_not_be_written() {
     let server = async |mut peer: Peer| {
-        peer.shrink_buffers();
+        shrink_buffers(&peer);
         peer.hello().await;
         peer.welcome(ReplyKind::Echo, MaxFrame::CEILING).await;
         peer.bytes(4).await;
         peer.error(Reason::OutOfMemory, 0, "").await;
-        // Keeps the connection and reads no more, so that the frame can't be written.
-        let kept = peer;
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        drop(kept);
+        // It reads no more, so that the frame can't be written.
+        peer.until_client_is_done().await;
     };
     play(server, async |endpoint| {
         let mut connection = connect(&endpoint, &patient()).await;
@@ -166,18 +164,16 @@ async fn a_request_learns_why_even_if_its_frame_could_not_be_written() {
 async fn a_request_that_nobody_reads_times_out_although_it_is_not_written() {
     let mut options = patient();
     options.reply_timeout = Duration::from_millis(100);
-    let (told, done) = tokio::sync::oneshot::channel();
     let server = async |mut peer: Peer| {
-        peer.shrink_buffers();
+        shrink_buffers(&peer);
         peer.hello().await;
         peer.welcome(ReplyKind::Echo, MaxFrame::CEILING).await;
-        done.await.unwrap();
+        peer.until_client_is_done().await;
     };
     play(server, async |endpoint| {
         let mut connection = connect(&endpoint, &options).await;
         let error = connection.request(vec![7; 32 << 20]).await.unwrap_err();
         assert!(matches!(error, Error::TimedOut { seq: 1, .. }), "{error:?}");
-        told.send(()).unwrap();
     })
     .await;
 }

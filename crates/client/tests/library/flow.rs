@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use volley_proto::{MaxFrame, ReplyKind};
 
 use crate::scripted::{Peer, play};
-use crate::{connect, patient, silent};
+use crate::{connect, patient, shrink_buffers, silent};
 
 /// Distinct bytes of distinct lengths.
 fn payload(i: usize) -> Bytes {
@@ -40,7 +40,7 @@ async fn volley(server: impl AsyncFnOnce(Peer), count: usize) {
 async fn halves_do_not_block_each_other_while_both_directions_are_full() {
     // It takes no frame before the reply to the one before it is out.
     let server = async |peer: Peer| {
-        peer.shrink_buffers();
+        shrink_buffers(&peer);
         peer.echo_all().await;
     };
     volley(server, 5_000).await;
@@ -68,7 +68,7 @@ async fn frames_and_replies_split_at_every_byte_are_right() {
 #[tokio::test]
 async fn a_long_frame_is_received_while_it_is_sent() {
     let server = async |mut peer: Peer| {
-        peer.shrink_buffers();
+        shrink_buffers(&peer);
         peer.hello().await;
         peer.welcome(ReplyKind::Echo, MaxFrame::CEILING).await;
         // As a plain echo server does it, which knows no frames and holds almost nothing.

@@ -16,6 +16,17 @@ use std::time::Duration;
 use volley_client::{Connection, Hello, Options};
 use volley_proto::{Endpoint, ReplyKind};
 
+/// A socket buffer that is far smaller than what the tests of full directions send, in bytes. With
+/// less than one segment of the loopback device TCP would send at the pace of its timers.
+const SMALL: usize = 64 << 10;
+
+/// Lets the kernel hold little in either direction.
+fn shrink_buffers(peer: &scripted::Peer) {
+    let socket = socket2::SockRef::from(&peer.stream);
+    socket.set_recv_buffer_size(SMALL).unwrap();
+    socket.set_send_buffer_size(SMALL).unwrap();
+}
+
 /// Long enough for whatever must come.
 fn patient() -> Options {
     let mut options = Options::default();

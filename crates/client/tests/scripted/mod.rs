@@ -1,32 +1,36 @@
 //! A server that does what a test says, byte for byte, over a real socket.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use volley_proto::{Control, Endpoint, MaxFrame, Reason, Receipt, ReplyKind, Text, encode_data};
 
 /// No test comes near it; a hang ends here.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-/// A socket buffer that is far smaller than what the tests of full directions send, in bytes. With
-/// less than one segment of the loopback device TCP would send at the pace of its timers.
-const SMALL: usize = 64 << 10;
-
 /// Lets `server` serve the first connection while `client` is given its endpoint, until both are
-/// done. The listener lives as long.
+/// done. The listener lives as long, and the connection as long as the script does.
 pub(crate) async fn play<T>(
     server: impl AsyncFnOnce(Peer),
     client: impl AsyncFnOnce(Endpoint) -> T,
 ) -> T {
     let (listener, endpoint) = listen().await;
+    let client_done = Arc::new(Notify::new());
     let serve = async {
         let (stream, _) = listener.accept().await.unwrap();
-        server(Peer { stream }).await;
+        server(Peer { stream, client_done: Arc::clone(&client_done) }).await;
     };
-    within(async { tokio::join!(serve, client(endpoint)).1 }).await
+    let run = async {
+        let outcome = client(endpoint).await;
+        client_done.notify_one();
+        outcome
+    };
+    within(async { tokio::join!(serve, run).1 }).await
 }
 
 pub(crate) async fn listen() -> (TcpListener, Endpoint) {
@@ -42,6 +46,7 @@ pub(crate) async fn within<F: Future>(work: F) -> F::Output {
 /// The server's side of a connection.
 pub(crate) struct Peer {
     pub(crate) stream: TcpStream,
+    client_done: Arc<Notify>,
 }
 
 impl Peer {
@@ -114,11 +119,17 @@ impl Peer {
         }
     }
 
-    /// Returns data frames until the client half-closes, then closes.
+    /// Returns data frames until the client closes or half-closes, then closes.
     pub(crate) async fn echo_all(mut self) {
         while let Ok(head) = self.stream.read_u32().await {
-            let payload = self.bytes(head as usize).await;
-            self.reply(&payload).await;
+            let mut frame = head.to_be_bytes().to_vec();
+            frame.resize(frame.len() + head as usize, 0);
+            // A client may leave without its replies; whether it has them is for it to say.
+            if self.stream.read_exact(&mut frame[4..]).await.is_err()
+                || self.stream.write_all(&frame).await.is_err()
+            {
+                break;
+            }
         }
     }
 
@@ -130,15 +141,14 @@ impl Peer {
         rest
     }
 
+    /// Keeps the connection open, and says nothing, until the client is done.
+    pub(crate) async fn until_client_is_done(&self) {
+        self.client_done.notified().await;
+    }
+
     /// Closes with a reset instead of an end of the stream.
     pub(crate) fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
-    }
-
-    /// Lets the kernel hold little in either direction.
-    pub(crate) fn shrink_buffers(&self) {
-        SockRef::from(&self.stream).set_recv_buffer_size(SMALL).unwrap();
-        SockRef::from(&self.stream).set_send_buffer_size(SMALL).unwrap();
     }
 }
 

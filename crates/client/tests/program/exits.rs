@@ -1,0 +1,300 @@
+//! What each thing that can go wrong is told as, on stderr and by the exit code.
+
+use std::process::Stdio;
+
+use volley_proto::{MaxFrame, Reason, ReplyKind};
+
+use crate::scripted::{Peer, listen, play, receipt, within};
+use crate::{Ended, Running, program, run, run_with, send, send_within};
+
+/// `volley send hello` against this server.
+async fn hello(server: impl AsyncFnOnce(Peer)) -> Ended {
+    play(server, async |to| run(send(&to).arg("hello")).await).await
+}
+
+/// A server that takes one frame and then does this.
+async fn after_hello(then: impl AsyncFnOnce(&mut Peer)) -> Ended {
+    hello(async |mut peer| {
+        peer.greet(ReplyKind::Echo).await;
+        peer.payload().await;
+        then(&mut peer).await;
+        peer.until_closed().await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_mismatch_is_told_and_the_other_replies_are_printed() {
+    let server = async |mut peer: Peer| {
+        peer.greet(ReplyKind::Echo).await;
+        peer.echo(1).await;
+        peer.payload().await;
+        peer.reply(b"heLlo").await;
+        peer.echo(1).await;
+    };
+    let ended = play(server, async |to| run(send(&to).args(["a", "hello", "b"])).await).await;
+    let told = "reply 2 is not its frame: 5 bytes sent, 5 received, different from byte 2 on\n\
+                volley: 1 of 3 replies were wrong";
+    ended.failed_after("a\nb\n", 1, told);
+}
+
+#[tokio::test]
+async fn a_receipt_for_other_bytes_is_told() {
+    let server = async |mut peer: Peer| {
+        peer.greet(ReplyKind::Ack).await;
+        peer.payload().await;
+        peer.reply(&receipt(b"hallo", 1, 5).encode()).await;
+    };
+    let ended = hello(server).await;
+    assert_eq!((ended.code, &*ended.stdout), (Some(1), &b""[..]));
+    let told = "volley: receipt 1 is for other bytes: crc32c ";
+    assert!(ended.stderr.starts_with(told), "{ended:?}");
+    assert!(ended.stderr.ends_with(", not 9a71bb4c\nvolley: 1 of 1 replies were wrong\n"));
+}
+
+#[tokio::test]
+async fn a_close_before_the_reply_is_a_loss() {
+    let ended = hello(async |mut peer| {
+        peer.greet(ReplyKind::Echo).await;
+        peer.payload().await;
+    })
+    .await;
+    ended.failed(1, "the server closed the connection: 1 frames got no reply");
+}
+
+#[tokio::test]
+async fn a_reset_before_the_reply_is_a_loss() {
+    let ended = hello(async |mut peer| {
+        peer.greet(ReplyKind::Echo).await;
+        peer.payload().await;
+        peer.reset();
+    })
+    .await;
+    let told = "the connection failed: Connection reset by peer (os error 104): \
+                1 frames got no reply";
+    ended.failed(1, told);
+}
+
+#[tokio::test]
+async fn a_loss_leaves_the_replies_before_it_printed() {
+    let server = async |mut peer: Peer| {
+        peer.greet(ReplyKind::Echo).await;
+        peer.echo(2).await;
+        peer.payload().await;
+    };
+    let ended = play(server, async |to| run(send(&to).args(["a", "b", "c"])).await).await;
+    ended.failed_after("a\nb\n", 1, "the server closed the connection: 1 frames got no reply");
+}
+
+#[tokio::test]
+async fn each_reason_of_an_error_has_its_code() {
+    let reasons = [
+        (Reason::TooLarge, "too large", 65),
+        (Reason::Busy, "busy", 75),
+        (Reason::RateLimited, "rate limited", 75),
+        (Reason::Idle, "idle", 75),
+        (Reason::FrameTooSlow, "frame too slow", 75),
+        (Reason::ReaderTooSlow, "reader too slow", 75),
+        (Reason::ShuttingDown, "shutting down", 75),
+        (Reason::Protocol, "protocol", 76),
+        (Reason::Internal, "internal", 1),
+        (Reason::Denied, "denied", 1),
+        (Reason::LifetimeOver, "lifetime over", 75),
+        (Reason::OutOfMemory, "out of memory", 75),
+        (Reason::Other(99), "reason 99", 1),
+    ];
+    for (reason, name, code) in reasons {
+        let ended = after_hello(async |peer| peer.error(reason, 0, "so it is").await).await;
+        ended.failed(code, &format!("refused by the server after 0 frames: {name}: so it is"));
+    }
+}
+
+#[tokio::test]
+async fn a_busy_server_may_be_free_later() {
+    let ended = hello(async |mut peer| {
+        peer.error(Reason::Busy, 0, "all places are taken").await;
+        peer.until_closed().await;
+    })
+    .await;
+    ended.failed(75, "refused by the server after 0 frames: busy: all places are taken");
+}
+
+#[tokio::test]
+async fn a_goaway_stops_new_frames_and_trying_again_may_help() {
+    let server = async |mut peer: Peer| {
+        peer.greet(ReplyKind::Echo).await;
+        let payload = peer.payload().await;
+        peer.goaway(Reason::ShuttingDown).await;
+        peer.reply(&payload).await;
+        assert_eq!(peer.until_closed().await, b"");
+    };
+    let ended = play(server, async |to| {
+        let mut running = Running::start(&mut send(&to));
+        running.type_line("one").await;
+        assert_eq!(running.line().await, "one");
+        running.type_line("two").await;
+        running.end().await
+    })
+    .await;
+    ended.failed(75, "the server takes no new frames: shutting down");
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_has_is_not_found() {
+    // RFC 6761, 6.4: never a name of anything.
+    let mut command = program();
+    command.args(["send", "--timeout", "25s", "--to", "nowhere.invalid:7007", "x"]);
+    // Where no resolver answers, glibc asks again for half a minute unless told not to.
+    command.env("RES_OPTIONS", "timeout:1 attempts:1");
+    let ended = within(run(&mut command)).await;
+    assert_eq!((ended.code, &*ended.stdout), (Some(68), &b""[..]), "{ended:?}");
+    let told = "volley: cannot resolve tcp://nowhere.invalid:7007: ";
+    assert!(ended.stderr.starts_with(told), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_port_without_a_server_is_unavailable() {
+    let (listener, to) = listen().await;
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let ended = within(run(send(&to).arg("x"))).await;
+    let told = format!(
+        "cannot connect to tcp://{address} ({address}): Connection refused (os error 111) \
+         (is volleyd running there?)"
+    );
+    ended.failed(69, &told);
+}
+
+#[tokio::test]
+async fn wrong_usage_has_a_code_of_its_own() {
+    let wrong: [&[&str]; 9] = [
+        &[],
+        &["sned", "x"],
+        &["send", "--to", "127.0.0.1"],
+        &["send", "--to", "udp://127.0.0.1:7007"],
+        &["send", "--to", "", "x"],
+        &["send", "--timeout", "5", "x"],
+        &["send", "--timeout", "-1s", "x"],
+        &["send", "--reply", "both", "x"],
+        &["send", "--quickly", "x"],
+    ];
+    for arguments in wrong {
+        let ended = within(run(program().args(arguments))).await;
+        assert_eq!((ended.code, &*ended.stdout), (Some(2), &b""[..]), "{arguments:?} {ended:?}");
+        assert!(!ended.stderr.is_empty());
+    }
+    let ended = within(run(program().env("VOLLEY_TO", "nowhere").args(["send", "x"]))).await;
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("`nowhere` has no port"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_server_without_a_welcome_is_given_up_within_the_timeout() {
+    let server = async |mut peer: Peer| {
+        peer.hello().await;
+        peer.until_closed().await;
+    };
+    let (ended, to) =
+        play(server, async |to| (run(send_within("200ms", &to).arg("x")).await, to)).await;
+    let told = format!(
+        "no WELCOME from {to} within 200ms (it may not know HELLO: try --no-hello, or a longer \
+         --timeout)"
+    );
+    ended.failed(75, &told);
+}
+
+#[tokio::test]
+async fn a_reply_that_never_comes_is_given_up_within_the_timeout() {
+    let server = async |mut peer: Peer| {
+        peer.payload().await;
+        peer.reply(b"a").await;
+        peer.until_client_is_done().await;
+    };
+    let ended = play(server, async |to| {
+        run(send_within("200ms", &to).args(["--no-hello", "a", "b"])).await
+    })
+    .await;
+    ended.failed_after("a\n", 75, "no reply to frame 2 within 200ms (try a longer --timeout)");
+}
+
+#[tokio::test]
+async fn a_timeout_longer_than_all_time_is_taken() {
+    let server = async |mut peer: Peer| {
+        peer.greet(ReplyKind::Echo).await;
+        peer.echo_all().await;
+    };
+    let ended =
+        play(server, async |to| run(send_within("18446744073709551615s", &to).arg("x")).await)
+            .await;
+    ended.printed("x\n");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_know_hello_is_told_with_what_to_try() {
+    let ended = hello(async |mut peer| {
+        let (head, body) = peer.frame().await;
+        peer.write(&head.to_be_bytes()).await;
+        peer.write(&body).await;
+        peer.until_closed().await;
+    })
+    .await;
+    let told = "the server answered HELLO with an echo of it, not with WELCOME: it may not know \
+                HELLO (try --no-hello)";
+    ended.failed(76, told);
+}
+
+#[tokio::test]
+async fn what_no_server_may_send_breaks_the_protocol() {
+    let http = hello(async |mut peer| {
+        peer.hello().await;
+        peer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        peer.until_closed().await;
+    })
+    .await;
+    assert_eq!((http.code, &*http.stdout), (Some(76), &b""[..]));
+    let told = "volley: the server broke the protocol: this looks like HTTP";
+    assert!(http.stderr.starts_with(told), "{http:?}");
+
+    let welcome = after_hello(async |peer| {
+        peer.welcome(ReplyKind::Echo, MaxFrame::DEFAULT).await;
+    })
+    .await;
+    assert_eq!((welcome.code, &*welcome.stdout), (Some(76), &b""[..]));
+    let told = "volley: the server broke the protocol: WELCOME may not be sent here";
+    assert!(welcome.stderr.starts_with(told), "{welcome:?}");
+}
+
+#[tokio::test]
+async fn an_end_is_told_although_stdin_is_still_open() {
+    let server = async |mut peer: Peer| {
+        peer.greet(ReplyKind::Echo).await;
+        peer.echo(1).await;
+        peer.error(Reason::Idle, 1, "silent for 60 s").await;
+        peer.until_closed().await;
+    };
+    let ended = play(server, async |to| {
+        let mut running = Running::start(&mut send(&to));
+        running.type_line("one").await;
+        assert_eq!(running.line().await, "one");
+        let stdin = running.stdin.take();
+        let ended = running.end().await;
+        drop(stdin);
+        ended
+    })
+    .await;
+    ended.failed(75, "refused by the server after 1 frames: idle: silent for 60 s");
+}
+
+#[tokio::test]
+async fn a_failure_needs_nobody_to_read_stderr() {
+    let server = async |mut peer: Peer| {
+        peer.greet(ReplyKind::Echo).await;
+        peer.payload().await;
+    };
+    let ended = play(server, async |to| {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        run(send(&to).stderr(Stdio::from(full)).arg("x")).await
+    })
+    .await;
+    assert_eq!(ended.code, Some(1));
+}
