@@ -60,9 +60,17 @@ async fn exchange(
     }
 }
 
-/// Sends every frame, no more than the window allows at a time.
-async fn send_all(
-    mut sender: Sender,
+/// Sends every frame. Those before one that can't be sent, or read, are sent all the same.
+async fn send_all(mut sender: Sender, frames: Frames, window: &Semaphore) -> Result<(), Failure> {
+    let fed = feed_all(&mut sender, frames, window).await;
+    let finished = sender.finish().await;
+    fed?;
+    Ok(finished?)
+}
+
+/// Feeds every frame, no more than the window allows at a time.
+async fn feed_all(
+    sender: &mut Sender,
     mut frames: Frames,
     window: &Semaphore,
 ) -> Result<(), Failure> {
@@ -72,12 +80,11 @@ async fn send_all(
             biased;
             frame = next_frame(&mut frames, window) => match frame? {
                 Some(frame) => sender.feed(frame).await?,
-                None => break,
+                None => return Ok(()),
             },
             flushed = sender.flush(), if sender.has_unsent() => flushed?,
         }
     }
-    Ok(sender.finish().await?)
 }
 
 /// The next frame, once there is room for it in the window.

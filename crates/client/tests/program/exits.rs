@@ -120,6 +120,18 @@ async fn a_busy_server_may_be_free_later() {
 }
 
 #[tokio::test]
+async fn an_argument_beyond_the_limit_is_bad_data_and_those_before_it_are_answered() {
+    let server = async |mut peer: Peer| {
+        peer.hello().await;
+        peer.welcome(ReplyKind::Echo, MaxFrame::new(5).unwrap()).await;
+        peer.echo_all().await;
+    };
+    let arguments = ["a", "fives", "sixsix", "b"];
+    let ended = play(server, async |to| run(send(&to).args(arguments)).await).await;
+    ended.failed_after("a\nfives\n", 65, "frame of 6 bytes exceeds the limit of 5");
+}
+
+#[tokio::test]
 async fn a_goaway_stops_new_frames_and_trying_again_may_help() {
     let server = async |mut peer: Peer| {
         peer.greet(ReplyKind::Echo).await;
@@ -297,4 +309,18 @@ async fn a_failure_needs_nobody_to_read_stderr() {
     })
     .await;
     assert_eq!(ended.code, Some(1));
+}
+
+#[tokio::test]
+async fn frames_before_a_failure_of_stdin_are_answered() {
+    // More than the pipe and the window hold, so that the failure comes in the middle.
+    let input = [b"short\n".repeat(1000), b"too long\n".to_vec(), b"short\n".repeat(10)].concat();
+    let server = async |mut peer: Peer| {
+        peer.hello().await;
+        peer.welcome(ReplyKind::Echo, MaxFrame::new(5).unwrap()).await;
+        peer.echo_all().await;
+    };
+    let ended = play(server, async |to| run_with(&mut send(&to), &input).await).await;
+    let message = "line 1001 of stdin is longer than the 5 bytes that the server takes";
+    ended.failed_after("short\n".repeat(1000), 65, message);
 }

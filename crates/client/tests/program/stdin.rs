@@ -203,6 +203,21 @@ async fn memory_is_bounded_however_much_passes_through() {
 }
 
 #[tokio::test]
+async fn a_line_of_just_the_limit_is_sent_and_a_longer_one_is_named() {
+    let server = async |mut peer: Peer| {
+        peer.hello().await;
+        peer.welcome(ReplyKind::Echo, MaxFrame::new(5).unwrap()).await;
+        peer.echo_all().await;
+    };
+    for last in [&b"sixsix"[..], b"sixsix\n", b"much longer than that\nx\n"] {
+        let input = [b"fives\n\n", last].concat();
+        let ended = play(server, async |to| run_with(&mut send(&to), &input).await).await;
+        let message = "line 3 of stdin is longer than the 5 bytes that the server takes";
+        ended.failed_after("fives\n\n", 65, message);
+    }
+}
+
+#[tokio::test]
 async fn a_stdin_that_cannot_be_read_is_an_io_error() {
     let ended =
         play(echo, async |to| run(send(&to).stdin(Stdio::from(File::open("/").unwrap()))).await)
