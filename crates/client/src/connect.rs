@@ -32,7 +32,8 @@ pub struct Options {
     /// How long it may take until frames can be sent: resolving, connecting and WELCOME together.
     pub connect_timeout: Duration,
     /// How long the server may take for the next reply, from the moment at which its frame was
-    /// sent or the reply before it came, whichever is later.
+    /// sent or [`Receiver::receive`](crate::Receiver::receive) was called for it, whichever is
+    /// later.
     pub reply_timeout: Duration,
     /// Greets the server. `None` is for servers that know no control frames.
     pub hello: Option<Hello>,

@@ -77,7 +77,7 @@ impl Connection {
             goaway,
             terms,
             reply_timeout,
-            last_reply: Instant::now(),
+            waiting_since: None,
             answered: 0,
         };
         Self { sender, receiver }
@@ -250,7 +250,8 @@ pub struct Receiver {
     goaway: Arc<OnceLock<GoAway>>,
     terms: Terms,
     reply_timeout: Duration,
-    last_reply: Instant,
+    /// When `receive` was first called for the next reply; a call that was dropped counts.
+    waiting_since: Option<Instant>,
     answered: u64,
 }
 
@@ -268,10 +269,11 @@ impl Receiver {
     ///
     /// No reply is lost.
     pub async fn receive(&mut self) -> Result<Option<Reply>, Error> {
+        let waiting_since = *self.waiting_since.get_or_insert_with(Instant::now);
         loop {
             let frame = match self.awaited.front() {
                 Some(oldest) => {
-                    let start = oldest.sent_at.max(self.last_reply);
+                    let start = oldest.sent_at.max(waiting_since);
                     let deadline = deadline(start, self.reply_timeout);
                     let (seq, after) = (oldest.sent.seq, self.reply_timeout);
                     timeout_at(deadline, self.frames.next())
@@ -347,9 +349,9 @@ impl Receiver {
             return Err(ProtocolError::Unasked { len: payload.len() }.into());
         };
         self.answered += 1;
-        self.last_reply = Instant::now();
+        self.waiting_since = None;
+        let rtt = sent_at.elapsed();
         let receipt = sent.check(self.terms.reply, &payload)?;
-        let rtt = self.last_reply - sent_at;
         Ok(Reply { seq: sent.seq, sent_len: sent.payload.len(), payload, receipt, rtt })
     }
 

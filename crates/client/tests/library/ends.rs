@@ -193,6 +193,30 @@ async fn a_reply_that_never_comes_times_out_and_says_whose_it_is() {
 }
 
 #[tokio::test]
+async fn a_receive_that_is_dropped_and_called_again_does_not_put_the_deadline_off() {
+    let mut options = hasty();
+    options.connect_timeout = patient().connect_timeout;
+    let server = async |mut peer: Peer| {
+        answer_some(&mut peer, 0).await;
+        peer.until_closed().await;
+    };
+    play(server, async |endpoint| {
+        let (mut sender, mut receiver) = connect(&endpoint, &options).await.split();
+        for payload in ["a", "b", "c"] {
+            sender.send(payload).await.unwrap();
+        }
+        let error = loop {
+            let received = tokio::time::timeout(options.reply_timeout / 10, receiver.receive());
+            if let Ok(received) = received.await {
+                break received.unwrap_err();
+            }
+        };
+        assert!(matches!(error, Error::TimedOut { seq: 1, .. }), "{error:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_goaway_does_not_put_the_deadline_off() {
     let mut options = hasty();
     options.connect_timeout = patient().connect_timeout;

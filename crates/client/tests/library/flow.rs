@@ -1,5 +1,7 @@
 //! Many frames and long ones: both directions move at once.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use volley_proto::{MaxFrame, ReplyKind};
@@ -130,6 +132,34 @@ async fn one_connection_keeps_ten_thousand_frames_in_flight() {
             assert_eq!(reply.payload[0], i.to_le_bytes()[0]);
             assert_eq!(receiver.outstanding(), (COUNT - i - 1) as u64);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn time_in_which_nobody_receives_is_not_the_servers() {
+    let mut options = silent(patient());
+    options.reply_timeout = Duration::from_secs(1);
+    let server = async |peer: Peer| {
+        shrink_buffers(&peer);
+        peer.echo_all().await;
+    };
+    play(server, async |endpoint| {
+        let (mut sender, mut receiver) = connect(&endpoint, &options).await.split();
+        // Too long to wait in the buffers of the sockets.
+        let payload = Bytes::from(vec![7; 16 << 20]);
+        let send = async {
+            for _ in 0..2 {
+                sender.feed(payload.clone()).await.unwrap();
+            }
+            sender.finish().await.unwrap();
+        };
+        let receive = async {
+            assert_eq!(receiver.receive().await.unwrap().unwrap().seq, 1);
+            tokio::time::sleep(options.reply_timeout.mul_f32(1.5)).await;
+            assert_eq!(receiver.receive().await.unwrap().unwrap().seq, 2);
+        };
+        tokio::join!(send, receive);
     })
     .await;
 }

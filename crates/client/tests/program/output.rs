@@ -3,12 +3,13 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
+use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use volley_proto::{MaxFrame, ReplyKind};
 
 use crate::scripted::{Peer, play, receipt, within};
-use crate::{Running, program, run, send};
+use crate::{Running, program, run, send, send_within};
 
 /// A server of echoes.
 async fn echo(mut peer: Peer) {
@@ -185,6 +186,34 @@ async fn a_reader_that_leaves_early_is_no_error() {
     })
     .await;
     assert_eq!(ended, (Some(0), String::new()));
+}
+
+#[tokio::test]
+async fn a_reader_that_pauses_for_longer_than_the_timeout_misses_nothing() {
+    let server = async |peer: Peer| peer.echo_all().await;
+    play(server, async |to| {
+        let mut running = Running::start(send_within("1s", &to).arg("--no-hello"));
+        // Too long to wait in the buffers of the sockets.
+        let line = "x".repeat(16 << 20);
+        let mut stdin = running.stdin.take().unwrap();
+        let write = async {
+            for _ in 0..3 {
+                stdin.write_all(line.as_bytes()).await.unwrap();
+                stdin.write_all(b"\n").await.unwrap();
+            }
+            drop(stdin);
+        };
+        let read = async {
+            running.stdout.fill_buf().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            for _ in 0..3 {
+                assert!(running.line().await == line);
+            }
+            running.end().await.printed("");
+        };
+        tokio::join!(write, read);
+    })
+    .await;
 }
 
 #[tokio::test]
