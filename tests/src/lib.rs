@@ -1,0 +1,122 @@
+//! What the tests across the crates share: the programs, and a limit on every wait. The tests
+//! themselves are in `tests/`.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, also in what it calls")]
+#![expect(clippy::expect_used, reason = "a test that panics has failed, also in what it calls")]
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// No test comes near it; a hang ends here.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// Awaits `work`.
+///
+/// # Panics
+///
+/// When it takes longer than [`LIMIT`].
+pub async fn within<F: Future>(work: F) -> F::Output {
+    timeout(LIMIT, work).await.expect("the test hangs")
+}
+
+/// A program of this workspace, to be run: `volley` or `volleyd`. It dies with the value that it
+/// is spawned as.
+///
+/// # Panics
+///
+/// When it has not been built.
+pub fn program(name: &str) -> Command {
+    let test = std::env::current_exe().unwrap();
+    // target/<profile>/deps/<test>
+    let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
+    let path: PathBuf = profile.join(name).with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(path.exists(), "{} is missing: run `cargo build --workspace` first", path.display());
+    let mut command = Command::new(path);
+    command.env_remove("VOLLEY_TO").env_remove("RUST_LOG").kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// How a program ended and what it wrote.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code; `None` if a signal killed it.
+    pub code: Option<i32>,
+    /// Its stdout, or what had not been read of it.
+    pub stdout: Vec<u8>,
+    /// Its stderr.
+    pub stderr: String,
+}
+
+/// Runs a program to its end with this input.
+///
+/// # Panics
+///
+/// When it can't be run or does not end.
+pub async fn run(command: &mut Command, input: &[u8]) -> Ended {
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let write = async {
+        // It may end without reading all.
+        let _ = stdin.write_all(input).await;
+        drop(stdin);
+    };
+    let ((), output) = within(async { tokio::join!(write, child.wait_with_output()) }).await;
+    let output = output.unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ended { code: output.status.code(), stdout: output.stdout, stderr }
+}
+
+/// A running `volleyd`.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    /// The endpoint that it says it listens on.
+    pub endpoint: String,
+}
+
+impl Daemon {
+    /// Starts it on a free port, with these further arguments, and awaits its `listening` line.
+    ///
+    /// # Panics
+    ///
+    /// When it does not say that it listens.
+    pub async fn start(arguments: &[&str]) -> Self {
+        let mut command = program("volleyd");
+        command.args(["--listen", "127.0.0.1:0"]).args(arguments).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        within(stdout.read_line(&mut line)).await.unwrap();
+        let endpoint = line.strip_prefix("listening ").expect(&line).trim_end().to_owned();
+        Self { child, stdout, endpoint }
+    }
+
+    /// Asks it to stop, as a service manager does.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended already.
+    pub fn terminate(&self) {
+        let pid = self.child.id().expect("volleyd has ended").try_into().unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+    }
+
+    /// Awaits its end: the exit code, and what is still on its stdout.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    pub async fn end(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        within(self.stdout.read_to_string(&mut rest)).await.unwrap();
+        (within(self.child.wait()).await.unwrap().code(), rest)
+    }
+}
