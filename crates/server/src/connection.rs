@@ -20,7 +20,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::BufMut;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 use tokio::task::yield_now;
 use tokio_util::io::poll_read_buf;
 use tracing::{Level, Span, debug, error_span, info, warn};
@@ -31,6 +31,7 @@ use crate::limit::Permit;
 use crate::linger::linger;
 use crate::roster::{Phase, Roster};
 use crate::scratch::{self, READ_LEN, Scratch};
+use crate::transport::Transport;
 use crate::unsent::Unsent;
 use crate::{End, Responder};
 
@@ -51,6 +52,9 @@ pub(crate) struct Connection<S, R> {
     /// The fault for which ERROR is being sent.
     fault: Option<Box<(Reason, FaultError)>>,
     goaway_sent: bool,
+    /// Closed for a shutdown while its peer was sending: what the peer sends next must not destroy
+    /// the replies that are still on their way.
+    was_busy: bool,
     record: Record,
 }
 
@@ -71,7 +75,7 @@ struct Record {
     span: Option<Box<Span>>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
+impl<S: Transport, R: Responder> Connection<S, R> {
     pub(crate) fn new(
         stream: S,
         (id, peer): (u64, SocketAddr),
@@ -99,20 +103,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
             unsent: Unsent::default(),
             fault: None,
             goaway_sent: false,
+            was_busy: false,
             record,
         }
     }
 
     /// Answers every frame until the peer, the protocol or the roster ends it.
     #[expect(clippy::manual_async_fn, reason = "its future would hold `self` twice")]
-    pub(crate) fn run(mut self) -> impl Future<Output = ()> + Send
-    where
-        S: Send,
-    {
+    pub(crate) fn run(mut self) -> impl Future<Output = ()> + Send {
         async move {
             self.join().await;
             let end = self.serve().await;
-            if matches!(end, End::Error(_)) {
+            let lingers = matches!(end, End::Error(_)) || end == End::Drained && self.was_busy;
+            if lingers {
                 // In a box: it is rare, and its timer would make every connection larger.
                 Box::pin(linger(&mut self.stream)).await;
             }
@@ -133,12 +136,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
     }
 
     async fn serve(&mut self) -> End {
-        let mut looked_twice = false;
         loop {
             match poll_fn(|cx| self.poll_serve(cx)).await {
-                // Bytes may have come since the runtime last looked at the socket. It looks before
-                // it runs a task that has yielded.
-                Err(End::Drained) if !mem::replace(&mut looked_twice, true) => yield_now().await,
+                // What has arrived counts as received, also if the runtime does not know it yet. It
+                // looks at the sockets before it runs a task that has yielded.
+                Err(End::Drained) if self.stream.has_input() => yield_now().await,
                 Err(end) => return end,
                 Ok(never) => match never {},
             }
@@ -183,8 +185,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Responder> Connection<S, R> {
         } else {
             self.poll_read_batch(cx, needs, scratch)
         };
-        if read.is_pending() && phase == Phase::Draining && self.is_idle() {
-            return Poll::Ready(Err(End::Drained));
+        if phase == Phase::Draining {
+            if read.is_pending() && self.is_idle() {
+                return Poll::Ready(Err(End::Drained));
+            }
+            self.was_busy |= matches!(read, Poll::Ready(Ok(())));
         }
         read
     }

@@ -42,6 +42,7 @@ mod roster;
 mod scratch;
 mod serve;
 mod summary;
+mod transport;
 mod unsent;
 
 pub use bind::bind;

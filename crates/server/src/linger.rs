@@ -1,4 +1,5 @@
-//! The lingering close: what keeps a reset from destroying an ERROR before the peer has read it.
+//! The lingering close: what keeps a reset from destroying an ERROR, or replies that are still on
+//! their way, before the peer has read them.
 
 use std::future::poll_fn;
 use std::pin::Pin;

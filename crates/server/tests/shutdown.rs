@@ -10,7 +10,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use common::{GOAWAY, LIMIT, Peer, Received, Server, check_books, data, hello, pattern, welcome};
+use common::{
+    GOAWAY, LIMIT, Peer, Received, Server, Volleyd, check_books, data, hello, pattern, welcome,
+};
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -358,4 +360,44 @@ fn a_peer_that_reads_late_gets_the_replies_from_before_the_shutdown() {
     let mut rest = Vec::new();
     (&stream).read_to_end(&mut rest).unwrap();
     common::same_bytes(&[&first[..], &rest].concat(), &frames);
+}
+
+/// On several threads the one that serves a connection may hear of the shutdown before another has
+/// told it of the bytes.
+#[test]
+fn what_arrived_before_the_shutdown_is_answered_on_any_thread() {
+    let daemon = Volleyd::start(&["--threads", "4"]);
+    let mut peers: Vec<_> = (0..50).map(|_| daemon.connect()).collect();
+    for peer in &mut peers {
+        peer.echoes(b"hello");
+    }
+    for peer in &mut peers {
+        peer.send(data(b"last"));
+        peer.half_close();
+    }
+    let (books, _) = daemon.finish();
+    for peer in &mut peers {
+        peer.expect(data(b"last"));
+        peer.expect_end();
+    }
+    assert_eq!((books.ended("closed"), books.frames_answered), (50, 100));
+}
+
+/// A close with bytes unread, or bytes after a close, would be a reset, which destroys replies that
+/// are still on their way.
+#[test]
+fn a_busy_plain_peer_reads_all_its_replies_and_then_the_end() {
+    let mut server = Server::start(drain_for(LIMIT));
+    let mut peer = Peer::connect(server.address);
+    // The shutdown finds a frame half received, so it is the drain that answers the rest.
+    peer.send(&data(b"first")[..3]);
+    server.shut_down();
+    peer.send(&data(b"first")[3..]);
+    peer.expect(data(b"first"));
+    peer.expect_end();
+    // What comes now is too late for an answer, and must not look like a failure to the peer.
+    peer.send(data(b"too late"));
+    drop(peer);
+    let books = server.finish();
+    assert_eq!(books.frames_answered, 1);
 }

@@ -79,6 +79,8 @@ fn parse_max_frame(text: &str) -> Result<MaxFrame, String> {
     MaxFrame::new(parse_bytes(text)?).map_err(|error| error.to_string())
 }
 
+/// An empty RUST_LOG is as good as none.
 fn parse_filter(text: &str) -> Result<String, String> {
+    let text = if text.is_empty() { "info" } else { text };
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
