@@ -7,18 +7,18 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::{Arc, OnceLock};
+use std::future::{Future, pending};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::codec::FramedRead;
 use volley_proto::{
-    CodecError, Control, Frame, FrameCodec, MaxFrame, Reason, ReplyKind, encode_data,
+    CodecError, Control, Frame, FrameCodec, FrameError, MaxFrame, Reason, ReplyKind, encode_data,
 };
 
 use crate::check::{Reply, Sent};
@@ -60,12 +60,12 @@ impl Connection {
         reply_timeout: Duration,
     ) -> Self {
         let (announce, in_flight) = mpsc::unbounded_channel();
-        let goaway = Arc::default();
+        let (goaway_said, goaway) = watch::channel(None);
         let sender = Sender {
             write,
             unsent: BytesMut::new(),
             announce: Some(announce),
-            goaway: Arc::clone(&goaway),
+            goaway,
             terms,
             seq: 0,
             total: 0,
@@ -74,7 +74,7 @@ impl Connection {
             frames,
             in_flight,
             awaited: VecDeque::new(),
-            goaway,
+            goaway_said,
             terms,
             reply_timeout,
             waiting_since: None,
@@ -101,7 +101,7 @@ impl Connection {
         // nothing, the receiver knows why, or when to give up.
         let write = async {
             let _ = self.sender.flush().await;
-            std::future::pending::<Infallible>().await
+            pending::<Infallible>().await
         };
         tokio::select! {
             never = write => match never {},
@@ -135,7 +135,7 @@ pub struct Sender {
     unsent: BytesMut,
     /// Tells the receiver of each frame before its bytes go out; `None` once finished.
     announce: Option<mpsc::UnboundedSender<InFlight>>,
-    goaway: Arc<OnceLock<GoAway>>,
+    goaway: watch::Receiver<Option<GoAway>>,
     terms: Terms,
     seq: u64,
     total: u64,
@@ -215,7 +215,20 @@ impl Sender {
 
     /// What the server said if it has asked for no new frames.
     pub fn goaway(&self) -> Option<GoAway> {
-        self.goaway.get().copied()
+        *self.goaway.borrow()
+    }
+
+    /// Completes when the server asks for no new frames; the [`Receiver`] must be at work to hear it.
+    pub fn going_away(&self) -> impl Future<Output = GoAway> + use<> {
+        let mut goaway = self.goaway.clone();
+        async move {
+            let said = goaway.wait_for(Option::is_some).await.ok().and_then(|said| *said);
+            match said {
+                Some(goaway) => goaway,
+                // Without a receiver nobody will ever hear it.
+                None => pending().await,
+            }
+        }
     }
 
     /// Announces the frame and encodes it.
@@ -224,7 +237,7 @@ impl Sender {
         if payload.len() > max as usize {
             return Err(Error::TooLarge { len: payload.len(), max });
         }
-        if let Some(goaway) = self.goaway.get() {
+        if let Some(goaway) = self.goaway() {
             return Err(Error::GoingAway { reason: goaway.reason });
         }
         self.unsent.reserve(volley_proto::HEAD_LEN + payload.len());
@@ -247,7 +260,7 @@ pub struct Receiver {
     in_flight: mpsc::UnboundedReceiver<InFlight>,
     /// Taken from `in_flight` and not answered: at most the oldest.
     awaited: VecDeque<InFlight>,
-    goaway: Arc<OnceLock<GoAway>>,
+    goaway_said: watch::Sender<Option<GoAway>>,
     terms: Terms,
     reply_timeout: Duration,
     /// When `receive` was first called for the next reply; a call that was dropped counts.
@@ -298,6 +311,10 @@ impl Receiver {
             match frame {
                 Some(Ok(Frame::Data(payload))) => return self.take(payload).map(Some),
                 Some(Ok(Frame::Control(control))) => self.obey(control)?,
+                // A connection that is lost within a reply is lost.
+                None | Some(Err(CodecError::Frame(FrameError::Truncated { .. }))) => {
+                    return Err(self.closed());
+                }
                 Some(Err(CodecError::Frame(error))) => {
                     return Err(ProtocolError::from(error).into());
                 }
@@ -305,7 +322,6 @@ impl Receiver {
                     let (answered, outstanding) = (self.answered, self.outstanding());
                     return Err(Error::Io { answered, outstanding, source });
                 }
-                None => return Err(self.closed()),
                 Some(Err(error)) => {
                     let source = std::io::Error::other(error);
                     let (answered, outstanding) = (self.answered, self.outstanding());
@@ -334,7 +350,7 @@ impl Receiver {
 
     /// What the server said if it has asked for no new frames.
     pub fn goaway(&self) -> Option<GoAway> {
-        self.goaway.get().copied()
+        *self.goaway_said.borrow()
     }
 
     fn closed(&self) -> Error {
@@ -362,7 +378,11 @@ impl Receiver {
             }
             Control::GoAway { reason, closes_in, .. } => {
                 // A second one changes nothing.
-                let _ = self.goaway.set(GoAway { reason, closes_in });
+                self.goaway_said.send_if_modified(|said| {
+                    let is_first = said.is_none();
+                    said.get_or_insert(GoAway { reason, closes_in });
+                    is_first
+                });
                 Ok(())
             }
             Control::Hello { .. } | Control::Welcome { .. } => {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use volley_proto::{Address, Endpoint, FrameError, Reason};
+use volley_proto::{Address, Endpoint, Foreign, FrameError, Reason};
 
 use crate::Mismatch;
 
@@ -58,7 +58,7 @@ pub enum Error {
         answer: &'static str,
     },
     /// The server refused the connection or ended it, and said why: an ERROR.
-    #[error("refused by the server after {last_seq} frames: {reason}: {text}")]
+    #[error("refused by the server after {}: {reason}: {text}", frames(*last_seq))]
     Refused {
         /// Why.
         reason: Reason,
@@ -76,7 +76,7 @@ pub enum Error {
         reason: Reason,
     },
     /// The server closed while replies were awaited.
-    #[error("the server closed the connection: {outstanding} frames got no reply")]
+    #[error("the server closed the connection: {}", books(*answered, *outstanding))]
     Closed {
         /// How many data frames were answered.
         answered: u64,
@@ -84,7 +84,7 @@ pub enum Error {
         outstanding: u64,
     },
     /// The connection failed while replies were awaited.
-    #[error("the connection failed: {source}: {outstanding} frames got no reply")]
+    #[error("the connection failed: {source}: {}", books(*answered, *outstanding))]
     Io {
         /// How many data frames were answered.
         answered: u64,
@@ -131,7 +131,13 @@ pub enum Error {
 pub enum ProtocolError {
     /// Bytes that are no frame.
     #[error(transparent)]
-    Frame(#[from] FrameError),
+    Frame(FrameError),
+    /// The first bytes of some other protocol.
+    #[error("this is {protocol}, not a framed server")]
+    Foreign {
+        /// The protocol they belong to.
+        protocol: Foreign,
+    },
     /// A data frame while no reply was awaited.
     #[error("a reply of {len} bytes while none was awaited")]
     Unasked {
@@ -141,6 +147,24 @@ pub enum ProtocolError {
     /// A control frame that only a client may send, or WELCOME twice.
     #[error("{0} may not be sent here")]
     Control(&'static str),
+}
+
+impl From<FrameError> for ProtocolError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Foreign { protocol } => Self::Foreign { protocol },
+            error => Self::Frame(error),
+        }
+    }
+}
+
+/// What a lost connection means for its frames.
+fn books(answered: u64, outstanding: u64) -> String {
+    format!("{} answered, {outstanding} without a reply", frames(answered))
+}
+
+fn frames(count: u64) -> String {
+    format!("{count} frame{}", if count == 1 { "" } else { "s" })
 }
 
 /// The endpoint, and behind a name the address that it stands for.

@@ -9,7 +9,7 @@ use volley_proto::Endpoint;
 
 /// Sends length-prefixed frames to a server and checks every reply.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "volley", version, max_term_width = 100)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -1,11 +1,10 @@
 //! What went wrong, as a message on stderr and as an exit code.
 
-use std::error::Error as _;
 use std::io::{self, Write};
 
 use volley_cli::Exit;
-use volley_client::{Error, Mismatch};
-use volley_proto::Reason;
+use volley_client::{Error, Mismatch, ProtocolError};
+use volley_proto::{FrameError, Reason};
 
 /// Why the program does not exit 0.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +12,7 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Client(#[from] Error),
     /// Mismatches are told when they come; this is what is left to say at the end.
-    #[error("{wrong} of {replies} replies were wrong")]
+    #[error("wrong replies: {wrong} of {replies}")]
     Mismatches { wrong: u64, replies: u64 },
     #[error("line {line} of stdin is longer than the {max} bytes that the server takes")]
     LineTooLong { line: u64, max: u32 },
@@ -46,8 +45,7 @@ impl Failure {
         }
         let hint = self.hint();
         let (open, close) = if hint.is_empty() { ("", "") } else { (" (", ")") };
-        // Without a stderr there is nobody to tell.
-        let _ = writeln!(io::stderr(), "volley: {self}{open}{hint}{close}");
+        tell(&format!("{self}{open}{hint}{close}"));
     }
 
     fn hint(&self) -> &'static str {
@@ -64,9 +62,9 @@ impl Failure {
             Self::Client(Error::ConnectTimedOut { .. } | Error::TimedOut { .. }) => {
                 "try a longer --timeout"
             }
-            Self::Client(Error::Protocol(error)) if error.source().is_none() => {
-                "is it a framed server?"
-            }
+            Self::Client(Error::Protocol(ProtocolError::Frame(
+                FrameError::TooLarge { .. } | FrameError::ControlLength { .. },
+            ))) => "is it a framed server?",
             _ => "",
         }
     }
@@ -100,5 +98,19 @@ const fn refused_exit(reason: Reason) -> Exit {
 
 /// Tells a wrong reply as it comes.
 pub(crate) fn report_mismatch(mismatch: &Mismatch) {
-    let _ = writeln!(io::stderr(), "volley: {mismatch}");
+    tell(&mismatch.to_string());
+}
+
+/// Writes a message to stderr. It may carry text from the server, so control characters are shown,
+/// not sent to the terminal. Without a stderr there is nobody to tell.
+pub(crate) fn tell(message: &str) {
+    let mut shown = String::with_capacity(message.len());
+    for character in message.chars() {
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    let _ = writeln!(io::stderr(), "volley: {shown}");
 }

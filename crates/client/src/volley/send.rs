@@ -1,19 +1,46 @@
 //! `volley send`: frames out, replies in, both at once.
 
+use std::io::{self, IsTerminal};
+use std::pin::pin;
+use std::time::Duration;
+
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use volley_client::{Connection, Error, Hello, Options, Receiver, Sender};
 use volley_proto::ReplyKind;
 
 use crate::args::SendArgs;
-use crate::failure::{Failure, report_mismatch};
+use crate::failure::{Failure, report_mismatch, tell};
 use crate::frames::Frames;
 use crate::output::Output;
+use crate::signals::Signals;
 
 /// Frames in flight: enough to keep a long path busy, few enough that a megabyte each is no
 /// matter.
 const WINDOW: usize = 64;
 
-pub(crate) async fn run(args: SendArgs) -> Result<(), Failure> {
+/// How long what has been printed may take to go out after a signal.
+const AFTER_SIGNAL: Duration = Duration::from_millis(100);
+
+pub(crate) async fn run(args: SendArgs, mut signals: Signals) -> Result<(), Failure> {
+    let mut output = Output::new();
+    let outcome = tokio::select! {
+        outcome = connect_and_exchange(args, &mut output) => outcome,
+        signal = signals.next() => Err(signal),
+    };
+    if let Err(Failure::Signal(_)) = outcome {
+        // Whoever reads stdout may have stopped, and may have sent the signal for that.
+        let _ = timeout(AFTER_SIGNAL, output.flush()).await;
+        return outcome;
+    }
+    // Whatever went wrong, the replies that came are printed.
+    tokio::select! {
+        flushed = output.flush() => outcome.and(flushed),
+        signal = signals.next() => Err(signal),
+    }
+}
+
+async fn connect_and_exchange(args: SendArgs, output: &mut Output) -> Result<(), Failure> {
     let wanted = args.reply.map(ReplyKind::from);
     let mut options = Options::default();
     options.connect_timeout = args.timeout;
@@ -21,14 +48,13 @@ pub(crate) async fn run(args: SendArgs) -> Result<(), Failure> {
     options.reply = wanted.unwrap_or_default();
     options.hello = (!args.no_hello).then(|| Hello { wanted, name: "volley send".to_owned() });
     let connection = Connection::connect(&args.to, &options).await?;
+    if args.frames.is_empty() && io::stdin().is_terminal() {
+        tell("each line is a frame; Ctrl-D ends");
+    }
     let frames = Frames::new(args.frames, connection.max_frame().get());
     let (sender, receiver) = connection.split();
     let window = Semaphore::new(WINDOW);
-    let mut output = Output::new();
-    let outcome = exchange(sender, receiver, frames, &window, &mut output).await;
-    // Whatever went wrong, the replies that came are printed.
-    let flushed = output.flush().await;
-    outcome.and(flushed)
+    exchange(sender, receiver, frames, &window, output).await
 }
 
 /// Sends and receives until both are done, or one has failed.
@@ -74,10 +100,14 @@ async fn feed_all(
     mut frames: Frames,
     window: &Semaphore,
 ) -> Result<(), Failure> {
+    let mut going_away = pin!(sender.going_away());
     loop {
         // All branches are cancel safe. What has been fed goes out as soon as no frame is ready.
         tokio::select! {
             biased;
+            goaway = &mut going_away => {
+                return Err(Error::GoingAway { reason: goaway.reason }.into());
+            }
             frame = next_frame(&mut frames, window) => match frame? {
                 Some(frame) => sender.feed(frame).await?,
                 None => return Ok(()),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use volley_client::{Error, Options, ProtocolError, Receiver, Sender};
-use volley_proto::{FrameError, MaxFrame, Reason, ReplyKind};
+use volley_proto::{MaxFrame, Reason, ReplyKind};
 
 use crate::scripted::{Peer, play};
 use crate::{connect, hasty, patient, shrink_buffers, silent};
@@ -61,10 +61,10 @@ async fn a_close_with_frames_outstanding_counts_them() {
                 if (a, o) == (replies, outstanding)),
             "{error:?}"
         );
-        assert_eq!(
-            error.to_string(),
-            format!("the server closed the connection: {outstanding} frames got no reply")
-        );
+        let told =
+            ["0 frames answered, 3", "1 frame answered, 2", "2 frames answered, 1"][answered];
+        let expected = format!("the server closed the connection: {told} without a reply");
+        assert_eq!(error.to_string(), expected);
     }
 }
 
@@ -81,7 +81,7 @@ async fn a_reset_with_frames_outstanding_counts_them() {
     assert_eq!((answered, outstanding), (0, 3));
     assert_eq!(source.kind(), std::io::ErrorKind::ConnectionReset);
     assert!(message.starts_with("the connection failed: "), "{message}");
-    assert!(message.ends_with(": 3 frames got no reply"), "{message}");
+    assert!(message.ends_with(": 0 frames answered, 3 without a reply"), "{message}");
 }
 
 #[tokio::test]
@@ -359,12 +359,11 @@ async fn a_welcome_that_nobody_asked_for_breaks_the_protocol() {
 
 #[tokio::test]
 async fn garbage_breaks_the_protocol() {
-    let garbage: [(&[u8], &str); 5] = [
+    let garbage: [(&[u8], &str); 4] = [
         (b"\x7f\xff\xff\xff", "frame of 2147483647 bytes exceeds the limit of 67108864"),
         (b"\x04\0\0\x01", "frame of 67108865 bytes exceeds the limit of 67108864"),
         (b"\x80\0\0\x0b", "control frame of 11 bytes: must be 12 to 212"),
         (b"\x80\0\0\x0c\x05\0\0\0\0\0\0\0\0\0\0\0", "control frame of unknown type 5"),
-        (b"SSH-2.0-OpenSSH_9.6\r\n", "this looks like SSH"),
     ];
     for (bytes, message) in garbage {
         let error = after_one_reply(bytes).await;
@@ -376,20 +375,42 @@ async fn garbage_breaks_the_protocol() {
 }
 
 #[tokio::test]
-async fn a_reply_that_is_cut_short_is_not_taken_for_one() {
+async fn another_protocol_is_named() {
+    let error = after_one_reply(b"SSH-2.0-OpenSSH_9.6\r\n").await;
+    let told = "the server broke the protocol: this is SSH, not a framed server";
+    assert_eq!(error.to_string(), told);
+}
+
+#[tokio::test]
+async fn goaway_is_heard_while_nothing_is_in_flight() {
+    let server = async |mut peer: Peer| {
+        peer.greet(ReplyKind::Echo).await;
+        peer.write(b"\x80\0\0\x0c\x03\0\0\x07\0\0\0\0\0\0\x27\x10").await;
+        peer.until_closed().await;
+    };
+    play(server, async |endpoint| {
+        let (mut sender, mut receiver) = connect(&endpoint, &patient()).await.split();
+        let goaway = sender.going_away();
+        let goaway = tokio::select! {
+            goaway = goaway => goaway,
+            other = receiver.receive() => panic!("{other:?}"),
+        };
+        assert_eq!((goaway.reason, goaway.closes_in.as_millis()), (Reason::ShuttingDown, 10_000));
+        sender.finish().await.unwrap();
+        assert_eq!(receiver.receive().await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reply_that_is_cut_short_is_a_loss() {
     let server = async |mut peer: Peer| {
         answer_some(&mut peer, 1).await;
         peer.write(b"\0\0\0").await;
     };
     let (replies, error) = three_frames(server, &patient()).await;
     assert_eq!(replies, 1);
-    assert!(
-        matches!(
-            error,
-            Error::Protocol(ProtocolError::Frame(FrameError::Truncated { have: 3, needs: 4 }))
-        ),
-        "{error:?}"
-    );
+    assert!(matches!(error, Error::Closed { answered: 1, outstanding: 2 }), "{error:?}");
 }
 
 /// A connection to a server that answers two frames after the client has half-closed.

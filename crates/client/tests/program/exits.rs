@@ -34,7 +34,7 @@ async fn a_mismatch_is_told_and_the_other_replies_are_printed() {
     };
     let ended = play(server, async |to| run(send(&to).args(["a", "hello", "b"])).await).await;
     let told = "reply 2 is not its frame: 5 bytes sent, 5 received, different from byte 2 on\n\
-                volley: 1 of 3 replies were wrong";
+                volley: wrong replies: 1 of 3";
     ended.failed_after("a\nb\n", 1, told);
 }
 
@@ -49,7 +49,7 @@ async fn a_receipt_for_other_bytes_is_told() {
     assert_eq!((ended.code, &*ended.stdout), (Some(1), &b""[..]));
     let told = "volley: receipt 1 is for other bytes: crc32c ";
     assert!(ended.stderr.starts_with(told), "{ended:?}");
-    assert!(ended.stderr.ends_with(", not 9a71bb4c\nvolley: 1 of 1 replies were wrong\n"));
+    assert!(ended.stderr.ends_with(", not 9a71bb4c\nvolley: wrong replies: 1 of 1\n"));
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn a_close_before_the_reply_is_a_loss() {
         peer.payload().await;
     })
     .await;
-    ended.failed(1, "the server closed the connection: 1 frames got no reply");
+    ended.failed(1, "the server closed the connection: 0 frames answered, 1 without a reply");
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn a_reset_before_the_reply_is_a_loss() {
     })
     .await;
     let told = "the connection failed: Connection reset by peer (os error 104): \
-                1 frames got no reply";
+                0 frames answered, 1 without a reply";
     ended.failed(1, told);
 }
 
@@ -83,7 +83,8 @@ async fn a_loss_leaves_the_replies_before_it_printed() {
         peer.payload().await;
     };
     let ended = play(server, async |to| run(send(&to).args(["a", "b", "c"])).await).await;
-    ended.failed_after("a\nb\n", 1, "the server closed the connection: 1 frames got no reply");
+    let told = "the server closed the connection: 2 frames answered, 1 without a reply";
+    ended.failed_after("a\nb\n", 1, told);
 }
 
 #[tokio::test]
@@ -171,7 +172,7 @@ async fn a_port_without_a_server_is_unavailable() {
     drop(listener);
     let ended = within(run(send(&to).arg("x"))).await;
     let told = format!(
-        "cannot connect to tcp://{address} ({address}): Connection refused (os error 111) \
+        "cannot connect to tcp://{address}: Connection refused (os error 111) \
          (is volleyd running there?)"
     );
     ended.failed(69, &told);
@@ -264,7 +265,7 @@ async fn what_no_server_may_send_breaks_the_protocol() {
     })
     .await;
     assert_eq!((http.code, &*http.stdout), (Some(76), &b""[..]));
-    let told = "volley: the server broke the protocol: this looks like HTTP";
+    let told = "volley: the server broke the protocol: this is HTTP";
     assert!(http.stderr.starts_with(told), "{http:?}");
 
     let welcome = after_hello(async |peer| {
@@ -294,7 +295,36 @@ async fn an_end_is_told_although_stdin_is_still_open() {
         ended
     })
     .await;
-    ended.failed(75, "refused by the server after 1 frames: idle: silent for 60 s");
+    ended.failed(75, "refused by the server after 1 frame: idle: silent for 60 s");
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_is_left_at_once_with_all_replies() {
+    let server = async |mut peer: Peer| {
+        peer.greet(ReplyKind::Echo).await;
+        peer.echo(1).await;
+        peer.goaway(Reason::ShuttingDown).await;
+        peer.until_closed().await;
+    };
+    let ended = play(server, async |to| {
+        let mut running = Running::start(&mut send(&to));
+        running.type_line("one").await;
+        assert_eq!(running.line().await, "one");
+        let stdin = running.stdin.take();
+        let ended = running.end().await;
+        drop(stdin);
+        ended
+    })
+    .await;
+    ended.failed(75, "the server takes no new frames: shutting down");
+}
+
+#[tokio::test]
+async fn what_the_server_says_does_not_reach_the_terminal_raw() {
+    let ended =
+        after_hello(async |peer| peer.error(Reason::Busy, 0, "\u{1b}[2Jgone\r\n").await).await;
+    let told = "refused by the server after 0 frames: busy: \\u{1b}[2Jgone\\r\\n";
+    ended.failed(75, told);
 }
 
 #[tokio::test]
