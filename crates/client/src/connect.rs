@@ -4,9 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::codec::FramedRead;
@@ -71,41 +71,68 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Error::Resolve`], [`Error::Connect`], [`Error::ConnectTimedOut`], [`Error::Refused`] by a
-    /// server that says why, [`Error::NoWelcome`] from one that does not know HELLO,
-    /// [`Error::Protocol`] from one that speaks something else.
+    /// As [`open`].
     pub async fn connect(endpoint: &Endpoint, options: &Options) -> Result<Self, Error> {
-        let deadline = deadline(Instant::now(), options.connect_timeout);
-        let late = |awaited| Error::ConnectTimedOut {
-            endpoint: endpoint.clone(),
-            awaited,
-            after: options.connect_timeout,
-        };
-        let addresses =
-            timeout_at(deadline, resolve(endpoint)).await.map_err(|_| late("address"))??;
-        let stream = timeout_at(deadline, connect_to_any(endpoint, &addresses))
-            .await
-            .map_err(|_| late("connection"))??;
-        // A lost delay is no reason to give up a connection that works.
-        let _ = stream.set_nodelay(true);
-        let (read, mut write) = stream.into_split();
-        let mut frames = FramedRead::new(read, FrameCodec::new(MaxFrame::CEILING));
-        let terms = match &options.hello {
-            None => Terms { reply: options.reply, max_frame: options.max_frame },
-            Some(hello) => {
-                let name = Text::new(hello.name.as_str());
-                let mut bytes = Vec::new();
-                Control::Hello { wanted: hello.wanted, name }.encode(&mut bytes);
-                let greeting = async {
-                    // If it can't be written the server may still have said why.
-                    let sent = write.write_all(&bytes).await;
-                    await_welcome(&mut frames, sent).await
-                };
-                timeout_at(deadline, greeting).await.map_err(|_| late("WELCOME"))??
-            }
-        };
-        Ok(Self::new(frames, write, terms, options.reply_timeout))
+        Ok(Self::new(open(endpoint, options).await?, options.reply_timeout))
     }
+}
+
+/// A stream to a server on which frames can be sent, for those who have a frame path of their own.
+/// Others use [`Connection`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Opened {
+    /// The connected stream, `TCP_NODELAY` set, behind HELLO and WELCOME.
+    pub stream: TcpStream,
+    /// What came behind WELCOME already.
+    pub early: BytesMut,
+    /// The replies to expect.
+    pub reply: ReplyKind,
+    /// The longest payload that can be sent.
+    pub max_frame: MaxFrame,
+}
+
+/// Connects to the first address of `endpoint` that answers and, unless told not to, greets the
+/// server and awaits its WELCOME.
+///
+/// # Errors
+///
+/// [`Error::Resolve`], [`Error::Connect`], [`Error::ConnectTimedOut`], [`Error::Refused`] by a
+/// server that says why, [`Error::NoWelcome`] from one that does not know HELLO,
+/// [`Error::Protocol`] from one that speaks something else.
+pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Error> {
+    let deadline = deadline(Instant::now(), options.connect_timeout);
+    let late = |awaited| Error::ConnectTimedOut {
+        endpoint: endpoint.clone(),
+        awaited,
+        after: options.connect_timeout,
+    };
+    let addresses =
+        timeout_at(deadline, resolve(endpoint)).await.map_err(|_| late("address"))??;
+    let mut stream = timeout_at(deadline, connect_to_any(endpoint, &addresses))
+        .await
+        .map_err(|_| late("connection"))??;
+    // A lost delay is no reason to give up a connection that works.
+    let _ = stream.set_nodelay(true);
+    let Some(hello) = &options.hello else {
+        let (reply, max_frame) = (options.reply, options.max_frame);
+        return Ok(Opened { stream, early: BytesMut::new(), reply, max_frame });
+    };
+    let greeting = greet(&mut stream, hello);
+    let (terms, early) = timeout_at(deadline, greeting).await.map_err(|_| late("WELCOME"))??;
+    Ok(Opened { stream, early, reply: terms.reply, max_frame: terms.max_frame })
+}
+
+/// Sends HELLO and awaits WELCOME; returns what came behind it too.
+async fn greet(stream: &mut TcpStream, hello: &Hello) -> Result<(Terms, BytesMut), Error> {
+    let name = Text::new(hello.name.as_str());
+    let mut bytes = Vec::new();
+    Control::Hello { wanted: hello.wanted, name }.encode(&mut bytes);
+    // If it can't be written the server may still have said why.
+    let sent = stream.write_all(&bytes).await;
+    let mut frames = FramedRead::new(stream, FrameCodec::new(MaxFrame::CEILING));
+    let terms = await_welcome(&mut frames, sent).await?;
+    Ok((terms, std::mem::take(frames.read_buffer_mut())))
 }
 
 async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Error> {
@@ -132,7 +159,7 @@ async fn connect_to_any(endpoint: &Endpoint, addresses: &[SocketAddr]) -> Result
 }
 
 async fn await_welcome(
-    frames: &mut FramedRead<OwnedReadHalf, FrameCodec>,
+    frames: &mut FramedRead<&mut TcpStream, FrameCodec>,
     sent: io::Result<()>,
 ) -> Result<Terms, Error> {
     let no_welcome = |answer| Err(Error::NoWelcome { answer });

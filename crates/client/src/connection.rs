@@ -8,11 +8,12 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::{Future, pending};
+use std::io::Cursor;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Chain};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
@@ -22,6 +23,7 @@ use volley_proto::{
 };
 
 use crate::check::{Reply, Sent};
+use crate::connect::Opened;
 use crate::deadline::deadline;
 use crate::error::{Error, ProtocolError};
 
@@ -53,12 +55,12 @@ pub struct GoAway {
 }
 
 impl Connection {
-    pub(crate) fn new(
-        frames: FramedRead<OwnedReadHalf, FrameCodec>,
-        write: OwnedWriteHalf,
-        terms: Terms,
-        reply_timeout: Duration,
-    ) -> Self {
+    pub(crate) fn new(opened: Opened, reply_timeout: Duration) -> Self {
+        let Opened { stream, early, reply, max_frame } = opened;
+        let terms = Terms { reply, max_frame };
+        let (read, write) = stream.into_split();
+        let read = Cursor::new(early).chain(read);
+        let frames = FramedRead::new(read, FrameCodec::new(MaxFrame::CEILING));
         let (announce, in_flight) = mpsc::unbounded_channel();
         let (goaway_said, goaway) = watch::channel(None);
         let sender = Sender {
@@ -256,7 +258,8 @@ impl Sender {
 /// The receiving half of a [`Connection`].
 #[derive(Debug)]
 pub struct Receiver {
-    frames: FramedRead<OwnedReadHalf, FrameCodec>,
+    /// What came with WELCOME, then what comes from the socket.
+    frames: FramedRead<Chain<Cursor<BytesMut>, OwnedReadHalf>, FrameCodec>,
     in_flight: mpsc::UnboundedReceiver<InFlight>,
     /// Taken from `in_flight` and not answered: at most the oldest.
     awaited: VecDeque<InFlight>,

@@ -30,6 +30,6 @@ mod deadline;
 mod error;
 
 pub use check::{Mismatch, Reply};
-pub use connect::{Hello, Options};
+pub use connect::{Hello, Opened, Options, open};
 pub use connection::{Connection, GoAway, Receiver, Sender};
 pub use error::{Error, ProtocolError};
