@@ -20,6 +20,8 @@ pub struct Bench {
     /// Whether frames are planned, so that planned and written are two instants.
     pub is_open: bool,
     began: Instant,
+    /// Frames that were written up to this instant are overdue; `None` before the first time-out.
+    pub expired: Option<u64>,
     /// When the warm-up ends, in nanoseconds after the beginning.
     pub warmup: u64,
 }
@@ -28,7 +30,12 @@ impl Bench {
     /// A bench whose clock begins with `began`; the warm-up ends `warmup` nanoseconds later.
     pub fn new(began: Instant, warmup: u64, is_open: bool) -> Self {
         let (input, output) = (vec![0; READ_LEN], Vec::with_capacity(READ_LEN));
-        Self { input, output, interval: Interval::default(), is_open, began, warmup }
+        Self { input, output, interval: Interval::default(), is_open, began, warmup, expired: None }
+    }
+
+    /// The run begins: from now on the clock counts from `began`.
+    pub const fn begin(&mut self, began: Instant) {
+        self.began = began;
     }
 
     /// Nanoseconds since the run began.

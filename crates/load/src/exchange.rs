@@ -83,6 +83,8 @@ pub struct Exchange<'c, S> {
     unsent: Unsent,
     /// Received and not a whole frame.
     kept: Vec<u8>,
+    /// Whether `kept` came before the first read, and has not been looked at.
+    is_early: bool,
     goaway: bool,
 }
 
@@ -107,8 +109,21 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
         let flight = Flight::new(client.connection, terms.kind, client.number);
         let left = shared.plan.life.frames.unwrap_or(u64::MAX);
         let kept = early.to_vec();
+        let is_early = !kept.is_empty();
         let unsent = Unsent::default();
-        Self { stream, shared, client, terms, flight, left, total: 0, unsent, kept, goaway: false }
+        Self {
+            stream,
+            shared,
+            client,
+            terms,
+            flight,
+            left,
+            total: 0,
+            unsent,
+            kept,
+            is_early,
+            goaway: false,
+        }
     }
 
     /// Exchanges frames until nothing is left to do, or the connection is.
@@ -131,6 +146,15 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
         cx: &mut Context<'_>,
         bench: &mut Bench,
     ) -> Poll<Result<Ended, Ended>> {
+        if let Some(expired) = bench.expired
+            && self.flight.oldest().is_some_and(|oldest| oldest <= expired)
+        {
+            self.flight.expire(expired);
+        }
+        if mem::take(&mut self.is_early) {
+            let early = mem::take(&mut self.kept);
+            self.take(&early, bench)?;
+        }
         for _ in 0..READS_PER_POLL {
             let phase = self.shared.phase();
             if phase == Phase::Aborted {
@@ -151,9 +175,10 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
         Poll::Pending
     }
 
-    /// Frames whose time-out is over free their places.
-    pub fn expire(&mut self, instant: u64) {
-        self.flight.expire(instant);
+    /// When it has to be woken for its next frame, if there is room for it.
+    pub fn alarm(&self) -> Option<u64> {
+        let has_room = self.flight.places() < self.shared.plan.pipeline as usize;
+        self.client.turn.next().filter(|_| has_room && !self.goaway && self.left > 0)
     }
 
     fn is_over(&self, phase: Phase) -> Option<Ended> {

@@ -31,6 +31,19 @@ pub struct Interval {
     pub unasked: u64,
 }
 
+impl Interval {
+    /// An empty one whose histograms are as large, so that they need not grow again.
+    pub fn like(&self) -> Self {
+        Self {
+            response: self.response.like(),
+            service: self.service.like(),
+            send_delay: self.send_delay.like(),
+            connect: self.connect.like(),
+            ..Self::default()
+        }
+    }
+}
+
 impl AddAssign<&Self> for Interval {
     fn add_assign(&mut self, other: &Self) {
         self.books += &other.books;

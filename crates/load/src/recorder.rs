@@ -26,6 +26,13 @@ impl Latencies {
         Self { histogram, overflow: 0 }
     }
 
+    /// An empty one that is as large.
+    pub fn like(&self) -> Self {
+        let mut histogram = Histogram::new_from(&self.histogram);
+        histogram.auto(true);
+        Self { histogram, overflow: 0 }
+    }
+
     /// Records `count` latencies of `nanos` nanoseconds.
     #[inline]
     pub fn record(&mut self, nanos: u64, count: u64) {
@@ -35,7 +42,8 @@ impl Latencies {
             self.overflow += count;
         }
         // A histogram that resizes itself takes every value.
-        self.histogram.saturating_record_n(nanos.clamp(1, LONGEST_NANOS), count);
+        let recorded = self.histogram.record_n(nanos.clamp(1, LONGEST_NANOS), count);
+        debug_assert!(recorded.is_ok());
     }
 
     /// The recorded values.
@@ -66,5 +74,34 @@ impl Latencies {
 impl Default for Latencies {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_three_digits_of_short_and_long_latencies() {
+        let mut latencies = Latencies::new();
+        for nanos in [1, 999, 123_456, 59_999_000_000, 600_000_000_000] {
+            latencies.reset();
+            latencies.record(nanos, 3);
+            let found = latencies.histogram().value_at_quantile(0.5);
+            assert!(found.abs_diff(nanos) <= nanos / 1000, "{nanos}: {found}");
+            assert_eq!((latencies.histogram().len(), latencies.overflow()), (3, 0));
+        }
+    }
+
+    #[test]
+    fn what_is_longer_than_the_longest_is_counted_apart() {
+        let mut latencies = Latencies::new();
+        latencies.record(u64::MAX, 2);
+        assert_eq!((latencies.histogram().len(), latencies.overflow()), (2, 2));
+        let mut sum = latencies.like();
+        assert_eq!((sum.histogram().len(), sum.overflow()), (0, 0));
+        sum.add(&latencies);
+        sum.add(&latencies);
+        assert_eq!((sum.histogram().len(), sum.overflow()), (4, 4));
     }
 }

@@ -107,6 +107,11 @@ impl Shared {
         left.unwrap_or_default().min(frames)
     }
 
+    /// Whether all frames that the plan has have been sent.
+    pub fn is_spent(&self) -> bool {
+        self.plan.stop.frames.is_some() && self.allowance.load(Ordering::Relaxed) == 0
+    }
+
     /// Gives back what was claimed and not sent.
     pub fn unclaim(&self, frames: u64) {
         if frames > 0 && self.plan.stop.frames.is_some() {

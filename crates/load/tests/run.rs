@@ -1,0 +1,210 @@
+//! Runs against the real server in this process: the ledger of each must balance.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use std::io::{Read, Write};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use volley_load::ledger::{Column, Loss};
+use volley_load::plan::{Arrivals, Life, Pace, Plan, Sizes, Stop};
+use volley_load::run::{Outcome, Run, RunError};
+use volley_load::schedule::Schedule;
+use volley_proto::{Control, Endpoint, MaxFrame, Reason, ReplyKind, Text};
+use volley_server::{Config, Summary, bind, serve};
+
+/// A server on a thread of its own.
+struct Target {
+    endpoint: Endpoint,
+    stop: oneshot::Sender<()>,
+    thread: thread::JoinHandle<Summary>,
+}
+
+impl Target {
+    fn start(config: Config) -> Self {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+                tell.send(listener.local_addr().unwrap()).unwrap();
+                serve(listener, config, stopped).await.unwrap()
+            })
+        });
+        Self { endpoint: told.recv().unwrap().into(), stop, thread }
+    }
+
+    fn finish(self) -> Summary {
+        self.stop.send(()).unwrap();
+        self.thread.join().unwrap()
+    }
+}
+
+fn plan(target: &Target) -> Plan {
+    Plan {
+        targets: vec![target.endpoint.clone()],
+        connections: 4,
+        idle: 0,
+        connect_rate: None,
+        sources: Vec::new(),
+        pipeline: 8,
+        sizes: Sizes::Range(0, 300),
+        payload: None,
+        hello: true,
+        reply: None,
+        pace: Pace::Closed,
+        stop: Stop { duration: None, frames: Some(5000) },
+        warmup: Duration::ZERO,
+        timeout: Duration::from_secs(20),
+        life: Life { frames: None, reconnect: true },
+        seed: 1,
+        threads: 2,
+    }
+}
+
+fn run(plan: Plan) -> Outcome {
+    Run::start(plan).unwrap().finish(|_| {}).unwrap()
+}
+
+/// All frames came back right, and the latencies are theirs.
+fn all_is_well(outcome: &Outcome, frames: u64) {
+    let ledger = &outcome.total.books.run;
+    assert_eq!((ledger.sent(), ledger.imbalance()), (frames, 0), "{:?}", outcome.problems);
+    assert_eq!(ledger.count(Column::Ok), frames);
+    assert_eq!(outcome.total.service.histogram().len(), frames);
+    assert!(outcome.complete && outcome.problems.is_empty(), "{:?}", outcome.problems);
+}
+
+#[test]
+fn a_closed_loop_sends_as_many_frames_as_the_plan_has() {
+    for reply in [ReplyKind::Echo, ReplyKind::Ack] {
+        let target = Target::start(Config::default());
+        let outcome = run(Plan { reply: Some(reply), ..plan(&target) });
+        all_is_well(&outcome, 5000);
+        assert_eq!(outcome.connected, 4);
+        let summary = target.finish();
+        assert_eq!((summary.accepted, summary.frames_answered), (4, 5000));
+        assert_eq!(outcome.total.bytes_sent, summary.bytes_received);
+    }
+}
+
+#[test]
+fn an_open_loop_sends_every_planned_frame_and_tells_its_delay() {
+    for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
+        let target = Target::start(Config::default());
+        let schedule = Schedule::steady(20_000.0, 1).unwrap();
+        let pace = Pace::Open { schedule, arrivals };
+        let outcome = run(Plan { pace, hello: false, ..plan(&target) });
+        all_is_well(&outcome, 5000);
+        assert_eq!(outcome.total.response.histogram().len(), 5000);
+        assert_eq!(outcome.total.send_delay.histogram().len(), 5000);
+        target.finish();
+    }
+}
+
+#[test]
+fn a_warm_up_is_left_out_of_every_figure_and_has_a_ledger_of_its_own() {
+    let target = Target::start(Config::default());
+    let pace = Pace::Open {
+        schedule: Schedule::steady(10_000.0, 1).unwrap(),
+        arrivals: Arrivals::Constant,
+    };
+    let warmup = Duration::from_millis(100);
+    let outcome = run(Plan { pace, warmup, ..plan(&target) });
+    let books = &outcome.total.books;
+    // 100 ms at 10 frames a millisecond.
+    assert_eq!((books.warmup.sent(), books.warmup.imbalance()), (1000, 0));
+    assert_eq!((books.run.sent(), books.run.imbalance()), (4000, 0));
+    assert_eq!(outcome.total.service.histogram().len(), 4000);
+    target.finish();
+}
+
+#[test]
+fn connections_that_are_spent_are_opened_anew() {
+    let target = Target::start(Config::default());
+    let life = Life { frames: Some(10), reconnect: true };
+    let outcome = run(Plan { life, reply: Some(ReplyKind::Ack), ..plan(&target) });
+    all_is_well(&outcome, 5000);
+    let summary = target.finish();
+    assert!(summary.accepted >= 500, "{summary}");
+    assert_eq!(outcome.total.reconnects, summary.accepted - 4);
+}
+
+#[test]
+fn a_server_that_goes_away_loses_nothing() {
+    let target = Target::start(Config::default());
+    let stop = Stop { duration: Some(Duration::from_secs(2)), frames: None };
+    let life = Life { frames: None, reconnect: false };
+    let run = Run::start(Plan { stop, life, ..plan(&target) }).unwrap();
+    let mut target = Some(target);
+    // The first measurements are handed over in the middle of the run.
+    let outcome = run.finish(|_| drop(target.take().map(Target::finish))).unwrap();
+    let ledger = &outcome.total.books.run;
+    assert!(ledger.sent() > 0 && target.is_none());
+    assert_eq!((ledger.imbalance(), ledger.failed()), (0, 0), "{:?}", outcome.problems);
+}
+
+#[test]
+fn what_a_dead_server_still_owed_is_lost_by_its_reason() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint: Endpoint = listener.local_addr().unwrap().into();
+    let server = thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut first = [0; 4];
+        std::io::Read::read_exact(&mut &stream, &mut first).unwrap();
+        // Closed with bytes unread: a reset.
+        drop((stream, listener));
+    });
+    let target = Target::start(Config::default());
+    let plan = Plan {
+        targets: vec![endpoint],
+        connections: 1,
+        hello: false,
+        sizes: Sizes::Fixed(64),
+        life: Life { frames: None, reconnect: false },
+        stop: Stop { duration: Some(Duration::from_secs(5)), frames: None },
+        ..plan(&target)
+    };
+    let outcome = run(plan);
+    server.join().unwrap();
+    let ledger = &outcome.total.books.run;
+    assert_eq!((ledger.sent(), ledger.count(Column::Lost(Loss::Reset))), (8, 8));
+    assert_eq!(ledger.imbalance(), 0);
+    assert_eq!(outcome.problems.len(), 1, "{:?}", outcome.problems);
+    target.finish();
+}
+
+#[test]
+fn what_comes_together_with_welcome_is_heard() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint: Endpoint = listener.local_addr().unwrap().into();
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut bytes = Vec::new();
+        let (granted, max_frame) = (ReplyKind::Echo, MaxFrame::DEFAULT);
+        Control::Welcome { granted, max_frame, text: Text::default() }.encode(&mut bytes);
+        let text = Text::new("come back tomorrow");
+        Control::Error { reason: Reason::Denied, last_seq: 0, text }.encode(&mut bytes);
+        stream.write_all(&bytes).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let target = Target::start(Config::default());
+    let life = Life { frames: None, reconnect: false };
+    let outcome = run(Plan { targets: vec![endpoint], connections: 1, life, ..plan(&target) });
+    server.join().unwrap();
+    let problems: Vec<_> = outcome.problems.keys().collect();
+    assert_eq!(problems, ["the server said: denied: come back tomorrow"]);
+    assert_eq!(outcome.total.books.run.imbalance(), 0);
+    target.finish();
+}
+
+#[test]
+fn a_target_that_refuses_is_an_error() {
+    let target = Target::start(Config::default());
+    let plan = plan(&target);
+    target.finish();
+    let refused = Run::start(plan).unwrap().finish(|_| {});
+    assert!(matches!(refused, Err(RunError::Connect(_))), "{refused:?}");
+}
