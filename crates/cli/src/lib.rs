@@ -7,4 +7,4 @@ mod units;
 
 pub use exit::Exit;
 pub use reply::Reply;
-pub use units::{parse_bytes, parse_duration};
+pub use units::{parse_bytes, parse_duration, parse_timeout};

@@ -24,6 +24,18 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     })
 }
 
+/// A duration that is not 0, for a wait.
+///
+/// # Errors
+///
+/// A message for the user, as [`parse_duration`].
+pub fn parse_timeout(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("nothing can be done within 0: write for example 500ms".to_owned()),
+        timeout => Ok(timeout),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +76,12 @@ mod tests {
         for (text, duration) in cases {
             assert_eq!(parse_duration(text), Ok(duration), "{text}");
         }
+    }
+
+    #[test]
+    fn a_timeout_of_0_is_refused() {
+        assert!(parse_timeout("0s").is_err() && parse_timeout("0").is_err());
+        assert_eq!(parse_timeout("1ms"), Ok(Duration::from_millis(1)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```console
 //! $ cargo run --example shout
-//! $ cargo run --bin volley -- send hello     # in another terminal; it says that HELLO != hello
+//! $ cargo run --bin volley -- send --to 127.0.0.1:7008 hello   # says that HELLO is not hello
 //! ```
 #![allow(clippy::print_stdout)]
 
@@ -19,7 +19,7 @@ impl Responder for Shout {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let listener = bind("127.0.0.1:7007".parse()?)?;
+    let listener = bind("127.0.0.1:7008".parse()?)?;
     println!("listening tcp://{}", listener.local_addr()?);
     let summary = serve_with(listener, Config::default(), Shout, tokio::signal::ctrl_c()).await?;
     println!("{summary}");

@@ -3,13 +3,16 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::Instant;
 
 use common::{
-    GOAWAY, Peer, Received, Volleyd, WELCOME, control, data, exit_of, hello, ipv6_is_missing,
-    pattern, welcome,
+    GOAWAY, LIMIT, Peer, Received, Volleyd, WELCOME, control, data, exit_of, hello,
+    ipv6_is_missing, pattern, welcome,
 };
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
 #[test]
 fn a_signal_drains_and_exits_with_0() {
@@ -285,4 +288,52 @@ fn nobody_has_to_read_its_stdout() {
     let address = line.rsplit("tcp://").next().unwrap().trim().parse().unwrap();
     Peer::connect(address).echoes(b"hello");
     assert_eq!(daemon.finish().0.frames_answered, 1);
+}
+
+/// Whoever reads the log may go away, or stop reading: the frames and the signals go on.
+#[test]
+fn a_log_that_nobody_reads_holds_nothing_up() {
+    for keep_open in [true, false] {
+        let mut command = Volleyd::command();
+        command.args(["--listen", "127.0.0.1:0", "--log", "debug"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut daemon = command.spawn().unwrap();
+        let stderr = daemon.stderr.take().filter(|_| keep_open);
+        let mut line = String::new();
+        BufReader::new(daemon.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().trim_start_matches("listening tcp://").parse().unwrap();
+        // More lines than a pipe holds.
+        for _ in 0..1000 {
+            Peer::connect(address).echoes(b"hello");
+        }
+        rustix::process::kill_process(Pid::from_child(&daemon), Signal::TERM).unwrap();
+        let deadline = Instant::now() + LIMIT;
+        let status = loop {
+            match daemon.try_wait().unwrap() {
+                Some(status) => break Some(status),
+                None if Instant::now() > deadline => break None,
+                None => std::thread::yield_now(),
+            }
+        };
+        let _ = daemon.kill();
+        assert_eq!(status.and_then(|status| status.code()), Some(0), "open: {keep_open}");
+        drop(stderr);
+    }
+}
+
+#[test]
+fn a_fatal_error_is_told_whatever_the_filter() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("tcp://{}", taken.local_addr().unwrap());
+    let (code, _, stderr) = exit_of(&["--listen", &endpoint, "--log", "off"], &[]);
+    assert_eq!(code, 69);
+    let told = format!("volleyd: cannot listen on {endpoint}: Address already in use");
+    assert!(stderr.starts_with(&told), "{stderr}");
+}
+
+#[test]
+fn a_misspelt_level_is_wrong_usage() {
+    let (code, _, stderr) = exit_of(&["--log", "inof"], &[]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("`inof` is no level"), "{stderr}");
 }

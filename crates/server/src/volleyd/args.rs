@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use volley_cli::{Reply, parse_bytes, parse_duration};
 use volley_proto::{Endpoint, MaxFrame};
 
@@ -18,13 +19,17 @@ use volley_proto::{Endpoint, MaxFrame};
 #[command(name = "volleyd", version, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
-  volleyd                                   listen on tcp://127.0.0.1:7007 and echo
-  volleyd --reply ack                       answer with receipts: checksum, number, time
+  volleyd                        listen on tcp://127.0.0.1:7007 and echo
+  volleyd --reply ack            answer with receipts: checksum, number, time
+  volleyd --listen 127.0.0.1:0   let the system choose a port and print it
   volleyd --listen 0.0.0.0:7007 --listen '[::]:7007'
-  volleyd --listen 127.0.0.1:0              let the system choose a port and print it
 
-Exit codes: 0 drained after a signal, 2 wrong usage, 68 name not found, 69 cannot bind,
-130 or 143 ended by a second signal.")]
+Exit codes:
+  0         drained after a signal
+  2         wrong usage
+  68, 69    a name was not found; cannot bind
+  74        stdout can't be written
+  130, 143  ended by a second signal")]
 pub(crate) struct Args {
     /// Where to listen; can be given more than once. Port 0 lets the system choose
     #[arg(long, value_name = "ENDPOINT", default_values_t = [Endpoint::DEFAULT])]
@@ -49,7 +54,8 @@ pub(crate) struct Args {
 
     /// Worker threads [default: one per CPU that the process may use]
     #[arg(long, value_name = "N", default_value_t = default_threads(), hide_default_value = true)]
-    pub(crate) threads: NonZero<usize>,
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_THREADS)))]
+    pub(crate) threads: u16,
 
     /// What to log: a level, or a filter such as `warn,volley_server=debug`
     #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
@@ -61,6 +67,9 @@ pub(crate) struct Args {
     pub(crate) log_format: LogFormat,
 }
 
+/// More threads than any machine has use for.
+const MOST_THREADS: u16 = 1024;
+
 /// The forms of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -71,8 +80,9 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-fn default_threads() -> NonZero<usize> {
-    thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)
+fn default_threads() -> u16 {
+    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+    u16::try_from(cpus).map_or(MOST_THREADS, |cpus| cpus.min(MOST_THREADS))
 }
 
 fn parse_max_frame(text: &str) -> Result<MaxFrame, String> {
@@ -82,5 +92,11 @@ fn parse_max_frame(text: &str) -> Result<MaxFrame, String> {
 /// An empty RUST_LOG is as good as none.
 fn parse_filter(text: &str) -> Result<String, String> {
     let text = if text.is_empty() { "info" } else { text };
+    // A bare word that is no level would silence everything but the crate of that name.
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok() || word.starts_with("volley");
+    let words = text.split(',').map(str::trim).filter(|word| !word.contains(['=', '[']));
+    if let Some(word) = words.into_iter().find(|word| !is_level(word)) {
+        return Err(format!("`{word}` is no level: write error, warn, info, debug, trace or off"));
+    }
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }

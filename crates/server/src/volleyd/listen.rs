@@ -13,7 +13,7 @@ use volley_server::bind;
 pub(crate) enum ListenError {
     #[error("cannot listen on {endpoint}: the name is not known: {source}")]
     Resolve { endpoint: Endpoint, source: io::Error },
-    #[error("cannot listen on {endpoint}: {address}: {source}")]
+    #[error("cannot listen on {endpoint}{}: {source}", at(endpoint, *address))]
     Bind { endpoint: Endpoint, address: SocketAddr, source: io::Error },
     #[error("cannot listen on {endpoint}: the transport is not supported")]
     Unsupported { endpoint: Endpoint },
@@ -59,5 +59,13 @@ async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, ListenError> {
             Ok(addresses)
         }
         _ => Err(ListenError::Unsupported { endpoint: endpoint.clone() }),
+    }
+}
+
+/// Behind a name, the address that could not be had.
+fn at(endpoint: &Endpoint, address: SocketAddr) -> String {
+    match endpoint {
+        Endpoint::Tcp(Address::Name { .. }) => format!(" ({address})"),
+        _ => String::new(),
     }
 }

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 
 use args::Args;
 use clap::Parser;
+use logging::fatal;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
@@ -22,12 +23,13 @@ fn main() -> Exit {
     let args = Args::parse();
     logging::init(&args.log, args.log_format);
     let outcome = raise_descriptor_limit()
-        .and_then(|()| runtime(args.threads.get()))
+        .and_then(|()| runtime(args.threads.into()))
         .map_err(|error| {
-            error!(%error, "cannot set up the process");
+            fatal(&format_args!("cannot set up the process: {error}"));
             Exit::Unavailable
         })
         .and_then(|runtime| runtime.block_on(run(args)));
+    logging::finish();
     outcome.err().unwrap_or(Exit::Success)
 }
 
@@ -35,14 +37,17 @@ async fn run(args: Args) -> Result<(), Exit> {
     let config = config(&args);
     let shutdown = CancellationToken::new();
     signals::install(shutdown.clone()).map_err(|error| {
-        error!(%error, "cannot handle signals");
+        fatal(&format_args!("cannot handle signals: {error}"));
         Exit::Unavailable
     })?;
     let listeners = listen::bind_all(&args.listen).await.map_err(|error| {
-        error!("{error}");
+        fatal(&error);
         error.exit()
     })?;
-    announce(&listeners);
+    announce(&listeners).map_err(|error| {
+        fatal(&format_args!("cannot write to stdout: {error}"));
+        Exit::Io
+    })?;
     let mut servers = JoinSet::new();
     for listener in listeners {
         let shutdown = shutdown.clone();
@@ -87,21 +92,28 @@ fn config(args: &Args) -> Config {
     config
 }
 
-/// One line per listener on stdout, which scripts wait for. Nobody has to read it.
-fn announce(listeners: &[TcpListener]) {
+/// One line per listener on stdout, which scripts wait for. That nobody reads it is no error.
+fn announce(listeners: &[TcpListener]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    for listener in listeners {
-        if let Ok(address) = listener.local_addr() {
+    let mut write = || {
+        for listener in listeners {
+            let address = listener.local_addr()?;
             info!(endpoint = %format_args!("tcp://{address}"), "listening");
-            let _ = writeln!(stdout, "listening tcp://{address}");
+            writeln!(stdout, "listening tcp://{address}")?;
         }
-    }
-    let _ = stdout.flush();
+        stdout.flush()
+    };
+    write().or_else(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    })
 }
 
 fn report_fatal(error: &ServeError) {
-    let cause = std::error::Error::source(error).map(tracing::field::display);
-    error!(cause, "{error}");
+    match std::error::Error::source(error) {
+        Some(cause) => fatal(&format_args!("{error}: {cause}")),
+        None => fatal(error),
+    }
 }
 
 /// How many tasks run between two looks at the sockets; Tokio's own 61 is for programs whose tasks

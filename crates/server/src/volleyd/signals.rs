@@ -7,6 +7,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use volley_cli::Exit;
 
+use crate::logging;
+
 /// From now on the first signal cancels `shutdown`.
 pub(crate) fn install(shutdown: CancellationToken) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -23,6 +25,7 @@ pub(crate) fn install(shutdown: CancellationToken) -> io::Result<()> {
         shutdown.cancel();
         let (signal, exit) = next().await;
         warn!(signal, "exiting at once");
+        logging::finish();
         std::process::exit(exit.code().into());
     });
     Ok(())
