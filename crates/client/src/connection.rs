@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Chain};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::codec::FramedRead;
 use volley_proto::{
     CodecError, Control, Frame, FrameCodec, FrameError, MaxFrame, Reason, ReplyKind, encode_data,
@@ -29,6 +29,9 @@ use crate::error::{Error, ProtocolError};
 
 /// Bytes that [`Sender::feed`] gathers before it writes.
 const GATHER: usize = 64 * 1024;
+
+/// How long a reply too many is looked out for after the last one.
+const LAST_LOOK: Duration = Duration::from_millis(50);
 
 /// A connection to a framed server.
 #[derive(Debug)]
@@ -305,7 +308,7 @@ impl Receiver {
                                 self.awaited.push_back(next);
                                 continue;
                             }
-                            None => return Ok(None),
+                            None => return self.look_behind_the_last().await,
                         },
                         frame = self.frames.next() => frame,
                     }
@@ -331,6 +334,17 @@ impl Receiver {
                     return Err(Error::Io { answered, outstanding, source });
                 }
             }
+        }
+    }
+
+    /// After the last reply nothing may come but the server's close, which follows ours at once. A
+    /// server that does not close is not waited for.
+    async fn look_behind_the_last(&mut self) -> Result<Option<Reply>, Error> {
+        match timeout(LAST_LOOK, self.frames.next()).await {
+            Ok(Some(Ok(Frame::Data(payload)))) => {
+                Err(ProtocolError::Unasked { len: payload.len() }.into())
+            }
+            _ => Ok(None),
         }
     }
 

@@ -58,7 +58,7 @@ pub enum Error {
         answer: &'static str,
     },
     /// The server refused the connection or ended it, and said why: an ERROR.
-    #[error("refused by the server after {}: {reason}: {text}", frames(*last_seq))]
+    #[error("refused by the server after {}: {reason}{}", frames(*last_seq), explained(text))]
     Refused {
         /// Why.
         reason: Reason,
@@ -156,6 +156,10 @@ impl From<FrameError> for ProtocolError {
             error => Self::Frame(error),
         }
     }
+}
+
+fn explained(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": {text}") }
 }
 
 /// What a lost connection means for its frames.

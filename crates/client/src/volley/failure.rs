@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use volley_cli::Exit;
 use volley_client::{Error, Mismatch, ProtocolError};
-use volley_proto::{FrameError, Reason};
+use volley_proto::{FrameError, Reason, ReplyKind};
 
 /// Why the program does not exit 0.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,8 @@ pub(crate) enum Failure {
     /// Mismatches are told when they come; this is what is left to say at the end.
     #[error("wrong replies: {wrong} of {replies}")]
     Mismatches { wrong: u64, replies: u64 },
+    #[error("the server grants {granted}, not the {wanted} that was asked for")]
+    NotGranted { wanted: ReplyKind, granted: ReplyKind },
     #[error("line {line} of stdin is longer than the {max} bytes that the server takes")]
     LineTooLong { line: u64, max: u32 },
     #[error("cannot read stdin: {source}")]
@@ -30,7 +32,7 @@ impl Failure {
     pub(crate) const fn exit(&self) -> Exit {
         match self {
             Self::Client(error) => client_exit(error),
-            Self::Mismatches { .. } => Exit::Failure,
+            Self::Mismatches { .. } | Self::NotGranted { .. } => Exit::Failure,
             Self::LineTooLong { .. } => Exit::BadData,
             Self::Stdin { .. } | Self::Stdout { .. } => Exit::Io,
             Self::Setup { .. } => Exit::Unavailable,

@@ -48,6 +48,11 @@ async fn connect_and_exchange(args: SendArgs, output: &mut Output) -> Result<(),
     options.reply = wanted.unwrap_or_default();
     options.hello = (!args.no_hello).then(|| Hello { wanted, name: "volley send".to_owned() });
     let connection = Connection::connect(&args.to, &options).await?;
+    if let Some(wanted) = wanted
+        && wanted != connection.reply_kind()
+    {
+        return Err(Failure::NotGranted { wanted, granted: connection.reply_kind() });
+    }
     if args.frames.is_empty() && io::stdin().is_terminal() {
         tell("each line is a frame; Ctrl-D ends");
     }

@@ -53,6 +53,31 @@ async fn a_receipt_for_other_bytes_is_told() {
 }
 
 #[tokio::test]
+async fn a_second_reply_to_the_last_frame_is_told() {
+    let ended = hello(async |mut peer| {
+        peer.greet(ReplyKind::Echo).await;
+        let payload = peer.payload().await;
+        peer.reply(&payload).await;
+        peer.reply(&payload).await;
+        peer.until_closed().await;
+    })
+    .await;
+    let told = "the server broke the protocol: a reply of 5 bytes while none was awaited";
+    ended.failed_after("hello\n", 76, told);
+}
+
+#[tokio::test]
+async fn receipts_that_are_asked_for_must_be_granted() {
+    let server = async |mut peer: Peer| {
+        peer.greet(ReplyKind::Echo).await;
+        peer.until_closed().await;
+    };
+    let ack = async |to| run(send(&to).args(["--reply", "ack", "hello"])).await;
+    let ended = play(server, ack).await;
+    ended.failed(1, "the server grants echo, not the ack that was asked for");
+}
+
+#[tokio::test]
 async fn a_close_before_the_reply_is_a_loss() {
     let ended = hello(async |mut peer| {
         peer.greet(ReplyKind::Echo).await;
