@@ -161,6 +161,7 @@ impl<S: Transport, R: Responder> Connection<S, R> {
     fn poll_step(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<Result<(), End>> {
         let phase = self.record.roster.phase();
         if phase == Phase::CutOff {
+            self.say_cut_off(cx);
             return Poll::Ready(Err(End::CutOff));
         }
         if let Some(unsent) = self.unsent.rest() {
@@ -352,6 +353,18 @@ impl<S: Transport, R: Responder> Connection<S, R> {
         self.goaway_sent = true;
     }
 
+    /// Tells the peer, if it takes it at once, that the drain deadline is over.
+    fn say_cut_off(&mut self, cx: &mut Context<'_>) {
+        if self.unsent.rest().is_none() && self.fault.is_none() {
+            let text = Text::new("the server is shutting down and waits no longer");
+            let last_seq = self.progress.frames;
+            let mut frame = Vec::new();
+            Control::Error { reason: Reason::ShuttingDown, last_seq, text }.encode(&mut frame);
+            // The connection ends here whether it is taken or not.
+            let _ = Pin::new(&mut self.stream).poll_write(cx, &frame);
+        }
+    }
+
     /// What an I/O error on the stream means for the connection. The end of the stream counts as one.
     fn failed(&mut self, error: &io::Error) -> End {
         match error.kind() {
@@ -383,12 +396,14 @@ impl<S: Transport, R: Responder> Connection<S, R> {
             (self.progress.frames, self.progress.bytes, self.unanswered());
         let client = self.progress.hello.as_deref().filter(|name| !name.is_empty());
         let fragment = Some(self.kept.len()).filter(|&bytes| bytes > 0);
-        let cause = self.fault.as_ref().map(|fault| tracing::field::display(&fault.1));
+        let cause = self.fault.as_ref().map(|fault| fault.1.to_string());
+        // As texts and not as displayed values: those would stand in the log without quotes.
+        let (cause, ended) = (cause.as_deref(), end.to_string());
         let duration = self.record.accepted_at.elapsed();
         let span = self.record.span();
         macro_rules! record {
             ($log:ident) => {
-                $log!(parent: span, %end, frames, bytes, unanswered, fragment, client, cause,
+                $log!(parent: span, end = ended, frames, bytes, unanswered, fragment, client, cause,
                       ?duration, "connection over")
             };
         }

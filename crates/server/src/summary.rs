@@ -95,16 +95,21 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "accepted={} refused={} frames_received={} frames_answered={} bytes_received={} [",
+            "accepted={} refused={} frames_received={} frames_answered={} bytes_received={} [{}]",
             self.accepted,
             self.refused,
             self.frames_received,
             self.frames_answered,
             self.bytes_received,
-        )?;
-        for (i, (end, count)) in self.ends.iter().enumerate() {
-            write!(f, "{}{end}={count}", if i == 0 { "" } else { ", " })?;
-        }
-        f.write_str("]")
+            self.ends_in_words(),
+        )
+    }
+}
+
+impl Summary {
+    /// How the connections ended, for a log: `closed=2, cut off=1`.
+    pub fn ends_in_words(&self) -> String {
+        let ends: Vec<_> = self.ends.iter().map(|(end, count)| format!("{end}={count}")).collect();
+        ends.join(", ")
     }
 }

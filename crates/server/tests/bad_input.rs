@@ -131,7 +131,8 @@ fn every_fault_gets_its_error_and_one_line_and_harms_nobody() {
         assert_eq!(lines.len(), 1, "{lines:#?}");
         assert!(lines[0].contains("WARN"), "{}", lines[0]);
         assert!(lines[0].contains(&case.text), "{}", lines[0]);
-        let end = if case.code == 1 { "end=error: too large" } else { "end=error: protocol" };
+        let end =
+            if case.code == 1 { "end=\"error: too large\"" } else { "end=\"error: protocol\"" };
         assert!(lines[0].contains(end), "{}", lines[0]);
     }
     assert_eq!(books.accepted, rounds + 1);
@@ -168,10 +169,14 @@ fn fragments_are_told_apart_by_how_they_end() {
     let (books, log) = daemon.finish();
     let lines = lines_of(&log, &cut);
     assert_eq!(lines.len(), 1, "{lines:#?}");
-    assert!(lines[0].contains("end=truncated") && lines[0].contains("fragment=8"), "{}", lines[0]);
+    assert!(
+        lines[0].contains("end=\"truncated\"") && lines[0].contains("fragment=8"),
+        "{}",
+        lines[0]
+    );
     let lines: Vec<_> = log.iter().filter(|line| line.contains(&gone)).collect();
     assert_eq!(lines.len(), 1, "{lines:#?}");
-    assert!(lines[0].contains("WARN") && lines[0].contains("end=reset"), "{}", lines[0]);
+    assert!(lines[0].contains("WARN") && lines[0].contains("end=\"reset\""), "{}", lines[0]);
     assert_eq!((books.ended("truncated"), books.ended("reset"), books.ended("closed")), (1, 1, 1));
     assert_eq!((books.frames_received, books.frames_answered), (5, 5));
 }

@@ -107,7 +107,7 @@ fn every_connection_leaves_one_record() {
     let (bad, good): (Vec<&String>, Vec<&String>) =
         records.into_iter().partition(|line| line.contains(&name));
     assert!(
-        good[0].contains("INFO") && good[0].contains("end=closed frames=1 bytes=4"),
+        good[0].contains("INFO") && good[0].contains("end=\"closed\" frames=1 bytes=4"),
         "{good:?}"
     );
     assert!(bad[0].contains("WARN") && bad[0].contains("frames=0 bytes=0"), "{bad:?}");
@@ -175,5 +175,5 @@ fn what_was_not_answered_is_in_the_record() {
     assert!(dropped > 0 && books.frames_received <= (pushed / frame.len()) as u64, "{books:?}");
     assert!(record.contains(&format!("unanswered={dropped}")), "{record}");
     assert!(record.contains(&format!("frames={} ", books.frames_received)), "{record}");
-    assert!(record.contains("end=reset"), "{record}");
+    assert!(record.contains("end=\"reset\""), "{record}");
 }

@@ -42,6 +42,9 @@ fn goaway(peer: &mut Peer) -> u64 {
     }
 }
 
+/// What those hear who are cut off.
+const WAITS_NO_LONGER: &str = "the server is shutting down and waits no longer";
+
 #[test]
 fn a_server_that_shuts_down_accepts_no_more() {
     let server = Server::echo();
@@ -177,13 +180,16 @@ fn stuck_peers_are_cut_off_at_the_deadline_and_counted() {
     server.shut_down();
     assert!(goaway(&mut told) <= 200);
     told.echoes(b"still answered");
+    // Each that can hear it learns why, and how far the server got.
+    assert_eq!(told.error(), (7, 1, WAITS_NO_LONGER.to_owned()));
     told.expect_end();
     let books = server.finish();
     assert_eq!(books.cut_off(), 3, "{books}");
     assert_eq!(books.ends[&End::Drained], 1, "{books}");
     assert!(books.frames_dropped() >= 1, "{books}");
+    assert_eq!(slow.error(), (7, 0, WAITS_NO_LONGER.to_owned()));
     let (rest, _) = slow.read_to_any_end();
-    assert!(rest.is_empty(), "a fragment gets nothing");
+    assert!(rest.is_empty(), "a fragment gets no reply");
 }
 
 #[test]
@@ -303,6 +309,7 @@ async fn dropping_the_future_ends_all_connections() {
     }
     for peer in &mut peers {
         // No drain: no GOAWAY.
+        assert_eq!(peer.error(), (7, 0, WAITS_NO_LONGER.to_owned()));
         assert!(peer.read_to_any_end().0.is_empty());
     }
     assert!(std::net::TcpStream::connect_timeout(&server.address, LIMIT).is_err());

@@ -73,7 +73,15 @@ async fn run(args: Args) -> Result<(), Exit> {
     if total.cut_off() > 0 {
         warn!(connections = total.cut_off(), "cut off at the drain deadline");
     }
-    info!("{total}");
+    info!(
+        accepted = total.accepted,
+        refused = total.refused,
+        frames_received = total.frames_received,
+        frames_answered = total.frames_answered,
+        bytes_received = total.bytes_received,
+        ends = total.ends_in_words(),
+        "done"
+    );
     outcome
 }
 

@@ -159,11 +159,12 @@ impl Drop for Volleyd {
 }
 
 impl Books {
-    /// From `accepted=3 refused=0 frames_received=7 … [closed=2, cut off=1]`, with anything before.
+    /// From `accepted=3 refused=0 frames_received=7 … ends="closed=2, cut off=1"`, with anything
+    /// before.
     #[track_caller]
     pub(crate) fn parse(line: &str) -> Self {
         let (_, books) = line.split_once("accepted=").unwrap_or_else(|| panic!("no books: {line}"));
-        let (counts, ends) = books.split_once(" [").unwrap();
+        let (counts, ends) = books.split_once(" ends=\"").unwrap();
         let numbers: Vec<u64> = counts
             .split_whitespace()
             .map(|field| field.rsplit('=').next().unwrap().parse().unwrap())
@@ -172,7 +173,7 @@ impl Books {
         else {
             panic!("other books: {line}");
         };
-        let ends = ends.split_once(']').unwrap().0;
+        let ends = ends.split_once('"').unwrap().0;
         let ends = ends
             .split(", ")
             .filter(|end| !end.is_empty())
