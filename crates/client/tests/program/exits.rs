@@ -158,26 +158,6 @@ async fn an_argument_beyond_the_limit_is_bad_data_and_those_before_it_are_answer
 }
 
 #[tokio::test]
-async fn a_goaway_stops_new_frames_and_trying_again_may_help() {
-    let server = async |mut peer: Peer| {
-        peer.greet(ReplyKind::Echo).await;
-        let payload = peer.payload().await;
-        peer.goaway(Reason::ShuttingDown).await;
-        peer.reply(&payload).await;
-        assert_eq!(peer.until_closed().await, b"");
-    };
-    let ended = play(server, async |to| {
-        let mut running = Running::start(&mut send(&to));
-        running.type_line("one").await;
-        assert_eq!(running.line().await, "one");
-        running.type_line("two").await;
-        running.end().await
-    })
-    .await;
-    ended.failed(75, "the server takes no new frames: shutting down");
-}
-
-#[tokio::test]
 async fn a_name_that_nobody_has_is_not_found() {
     // RFC 6761, 6.4: never a name of anything.
     let mut command = program();
@@ -302,15 +282,15 @@ async fn what_no_server_may_send_breaks_the_protocol() {
     assert!(welcome.stderr.starts_with(told), "{welcome:?}");
 }
 
-#[tokio::test]
-async fn an_end_is_told_although_stdin_is_still_open() {
+/// Types one line, sees its reply, and lets the program end while stdin is still open. No second
+/// frame may come to the server.
+async fn after_one_line(serve: impl AsyncFnOnce(&mut Peer)) -> Ended {
     let server = async |mut peer: Peer| {
         peer.greet(ReplyKind::Echo).await;
-        peer.echo(1).await;
-        peer.error(Reason::Idle, 1, "silent for 60 s").await;
-        peer.until_closed().await;
+        serve(&mut peer).await;
+        assert_eq!(peer.until_closed().await, b"");
     };
-    let ended = play(server, async |to| {
+    play(server, async |to| {
         let mut running = Running::start(&mut send(&to));
         running.type_line("one").await;
         assert_eq!(running.line().await, "one");
@@ -319,26 +299,25 @@ async fn an_end_is_told_although_stdin_is_still_open() {
         drop(stdin);
         ended
     })
+    .await
+}
+
+#[tokio::test]
+async fn an_end_is_told_although_stdin_is_still_open() {
+    let ended = after_one_line(async |peer| {
+        peer.echo(1).await;
+        peer.error(Reason::Idle, 1, "silent for 60 s").await;
+    })
     .await;
     ended.failed(75, "refused by the server after 1 frame: idle: silent for 60 s");
 }
 
 #[tokio::test]
 async fn a_server_that_goes_away_is_left_at_once_with_all_replies() {
-    let server = async |mut peer: Peer| {
-        peer.greet(ReplyKind::Echo).await;
-        peer.echo(1).await;
+    let ended = after_one_line(async |peer| {
+        let payload = peer.payload().await;
         peer.goaway(Reason::ShuttingDown).await;
-        peer.until_closed().await;
-    };
-    let ended = play(server, async |to| {
-        let mut running = Running::start(&mut send(&to));
-        running.type_line("one").await;
-        assert_eq!(running.line().await, "one");
-        let stdin = running.stdin.take();
-        let ended = running.end().await;
-        drop(stdin);
-        ended
+        peer.reply(&payload).await;
     })
     .await;
     ended.failed(75, "the server takes no new frames: shutting down");
