@@ -5,10 +5,9 @@
 //!      '------- each frame, before its bytes -------^
 //! ```
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::{Future, pending};
-use std::io::Cursor;
+use std::io::{self, Cursor};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -78,7 +77,7 @@ impl Connection {
         let receiver = Receiver {
             frames,
             in_flight,
-            awaited: VecDeque::new(),
+            awaited: None,
             goaway_said,
             terms,
             reply_timeout,
@@ -264,8 +263,8 @@ pub struct Receiver {
     /// What came with WELCOME, then what comes from the socket.
     frames: FramedRead<Chain<Cursor<BytesMut>, OwnedReadHalf>, FrameCodec>,
     in_flight: mpsc::UnboundedReceiver<InFlight>,
-    /// Taken from `in_flight` and not answered: at most the oldest.
-    awaited: VecDeque<InFlight>,
+    /// Taken from `in_flight` and not answered: the oldest.
+    awaited: Option<InFlight>,
     goaway_said: watch::Sender<Option<GoAway>>,
     terms: Terms,
     reply_timeout: Duration,
@@ -290,7 +289,7 @@ impl Receiver {
     pub async fn receive(&mut self) -> Result<Option<Reply>, Error> {
         let waiting_since = *self.waiting_since.get_or_insert_with(Instant::now);
         loop {
-            let frame = match self.awaited.front() {
+            let frame = match &self.awaited {
                 Some(oldest) => {
                     let start = oldest.sent_at.max(waiting_since);
                     let deadline = deadline(start, self.reply_timeout);
@@ -305,7 +304,7 @@ impl Receiver {
                         biased;
                         next = self.in_flight.recv() => match next {
                             Some(next) => {
-                                self.awaited.push_back(next);
+                                self.awaited = Some(next);
                                 continue;
                             }
                             None => return self.look_behind_the_last().await,
@@ -324,12 +323,11 @@ impl Receiver {
                 Some(Err(CodecError::Frame(error))) => {
                     return Err(ProtocolError::from(error).into());
                 }
-                Some(Err(CodecError::Io(source))) => {
-                    let (answered, outstanding) = (self.answered, self.outstanding());
-                    return Err(Error::Io { answered, outstanding, source });
-                }
                 Some(Err(error)) => {
-                    let source = std::io::Error::other(error);
+                    let source = match error {
+                        CodecError::Io(source) => source,
+                        error => io::Error::other(error),
+                    };
                     let (answered, outstanding) = (self.answered, self.outstanding());
                     return Err(Error::Io { answered, outstanding, source });
                 }
@@ -362,7 +360,7 @@ impl Receiver {
 
     /// How many frames have been sent, or are about to be, and not been answered.
     pub fn outstanding(&self) -> u64 {
-        (self.awaited.len() + self.in_flight.len()) as u64
+        (usize::from(self.awaited.is_some()) + self.in_flight.len()) as u64
     }
 
     /// What the server said if it has asked for no new frames.
@@ -377,7 +375,7 @@ impl Receiver {
     /// Matches a reply with the oldest frame in flight.
     fn take(&mut self, payload: Bytes) -> Result<Reply, Error> {
         // The frame was announced before its bytes went out, perhaps just now.
-        let oldest = self.awaited.pop_front().or_else(|| self.in_flight.try_recv().ok());
+        let oldest = self.awaited.take().or_else(|| self.in_flight.try_recv().ok());
         let Some(InFlight { sent, sent_at }) = oldest else {
             return Err(ProtocolError::Unasked { len: payload.len() }.into());
         };
