@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::flight::InFlight;
 use crate::interval::Interval;
+use crate::plan::nanos;
 
 /// How much one read may bring in.
 const READ_LEN: usize = 256 * 1024;
@@ -41,36 +42,69 @@ impl Bench {
     /// Nanoseconds since the run began.
     #[inline]
     pub fn now(&self) -> u64 {
-        // Overflows after five centuries.
-        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        nanos(self.began.elapsed())
+    }
+
+    /// An instant in nanoseconds after the run's beginning.
+    pub fn at(&self, instant: Instant) -> u64 {
+        nanos(instant.saturating_duration_since(self.began))
     }
 
     /// A frame is being sent.
     #[inline]
     pub fn sent(&mut self, frame: &InFlight) {
-        self.interval.books.of(frame.is_warmup).send(1);
-        if !frame.is_warmup {
-            self.interval.bytes_sent += u64::from(frame.len);
-        }
+        let measured = self.interval.of(frame.is_warmup);
+        measured.ledger.send(1);
+        measured.bytes_sent += u64::from(frame.len);
     }
 
     /// A frame is out.
     #[inline]
     pub fn delayed(&mut self, frame: &InFlight) {
-        if self.is_open && !frame.is_warmup {
-            self.interval.send_delay.record(frame.written.saturating_sub(frame.planned), 1);
+        if self.is_open {
+            let delay = frame.written.saturating_sub(frame.planned);
+            self.interval.of(frame.is_warmup).send_delay.record(delay, 1);
         }
     }
 
-    /// The reply to a frame has come.
+    /// Frames were written at `now`.
+    pub const fn wrote(&mut self, now: u64) {
+        if now >= self.warmup {
+            self.interval.last_sent = now;
+        }
+    }
+
+    /// The reply to a frame has come: `len` payload bytes.
     #[inline]
-    pub fn answered(&mut self, frame: &InFlight, now: u64) {
-        if frame.is_warmup {
-            return;
+    pub fn answered(&mut self, frame: &InFlight, len: usize, now: u64) {
+        self.interval.of(frame.is_warmup).bytes_received += len as u64;
+        if !frame.is_warmup {
+            self.interval.last_reply = now;
         }
-        self.interval.service.record(now.saturating_sub(frame.written), 1);
-        if self.is_open {
-            self.interval.response.record(now.saturating_sub(frame.planned), 1);
+        self.took(frame, now);
+    }
+
+    /// A frame has taken until `now`, or at least until then.
+    #[inline]
+    pub fn took(&mut self, frame: &InFlight, now: u64) {
+        let is_open = self.is_open;
+        let measured = self.interval.of(frame.is_warmup);
+        measured.service.record(now.saturating_sub(frame.written), 1);
+        if is_open {
+            measured.response.record(now.saturating_sub(frame.planned), 1);
         }
+    }
+
+    /// A frame that was planned is not sent any more: it takes at least until `now`.
+    pub fn left(&mut self, planned: u64, now: u64) {
+        let is_warmup = planned < self.warmup;
+        let measured = self.interval.of(is_warmup);
+        measured.unsent += 1;
+        measured.response.record(now.saturating_sub(planned), 1);
+    }
+
+    /// Whether the run is still in its warm-up.
+    pub fn is_warming_up(&self) -> bool {
+        self.now() < self.warmup
     }
 }

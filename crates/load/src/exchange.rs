@@ -15,12 +15,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use volley_proto::{Control, HEAD_LEN, MaxFrame, Parsed, ReplyKind, encode_data_head, parse};
+use tokio::net::TcpStream;
+use volley_client::Opened;
+use volley_proto::{
+    Control, HEAD_LEN, MaxFrame, Parsed, Reason, ReplyKind, encode_data_head, parse,
+};
 
 use crate::bench::Bench;
+use crate::client::Client;
 use crate::flight::{Flight, InFlight, Matched, Stray, expected_crc32c};
 use crate::ledger::{Column, Loss};
-use crate::pace::Turn;
 use crate::shared::{BadReply, Phase, Shared};
 
 /// Bytes that are encoded before they are written.
@@ -39,41 +43,19 @@ pub enum Ended {
     Done,
     /// It has sent as many frames as a connection may, and all are answered.
     Spent,
-    /// The server asked for no new frames, and all are answered.
-    GoAway,
+    /// The server asked for no new frames, for this reason, and all are answered.
+    GoAway(Reason),
     /// The connection is over, for this reason; what is in flight is lost.
     Failed(Loss, String),
 }
 
-/// What two sides have agreed on.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms {
-    /// The replies to expect.
-    pub kind: ReplyKind,
-    /// The longest payload that may be sent.
-    pub max_frame: MaxFrame,
-}
-
-/// The frames of a client over all its connections, one after the other.
-#[derive(Debug)]
-pub struct Client {
-    /// The client's number in the run, from 0.
-    pub connection: u32,
-    /// When its frames are due.
-    pub turn: Turn,
-    /// The number of its next frame.
-    pub number: u64,
-    /// Draws the lengths of its payloads.
-    pub sizes: fastrand::Rng,
-}
-
 /// One connection between connect and close.
 #[derive(Debug)]
-pub struct Exchange<'c, S> {
-    stream: S,
+pub struct Exchange<'c> {
+    stream: TcpStream,
     shared: Arc<Shared>,
     client: &'c mut Client,
-    terms: Terms,
+    kind: ReplyKind,
     flight: Flight,
     /// Frames that this connection may still send.
     left: u64,
@@ -85,7 +67,12 @@ pub struct Exchange<'c, S> {
     kept: Vec<u8>,
     /// Whether `kept` came before the first read, and has not been looked at.
     is_early: bool,
-    goaway: bool,
+    /// Why the server takes no new frames.
+    goaway: Option<Reason>,
+    /// Whether any reply has been right.
+    answered: bool,
+    /// Whether the pipeline was full after the last frame was sent.
+    was_full: bool,
 }
 
 /// What the socket would not take.
@@ -97,32 +84,26 @@ struct Unsent {
     first: u64,
 }
 
-impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
-    /// A connection that has just been opened; `early` is what came behind WELCOME.
-    pub fn new(
-        stream: S,
-        shared: Arc<Shared>,
-        client: &'c mut Client,
-        terms: Terms,
-        early: &[u8],
-    ) -> Self {
-        let flight = Flight::new(client.connection, terms.kind, client.number);
+impl<'c> Exchange<'c> {
+    /// A connection that has just been opened.
+    pub fn new(opened: Opened, shared: Arc<Shared>, client: &'c mut Client) -> Self {
+        let Opened { stream, reply, early, .. } = opened;
+        let flight = Flight::new(client.connection, reply, client.number);
         let left = shared.plan.life.frames.unwrap_or(u64::MAX);
-        let kept = early.to_vec();
-        let is_early = !kept.is_empty();
-        let unsent = Unsent::default();
         Self {
             stream,
             shared,
             client,
-            terms,
+            kind: reply,
             flight,
             left,
             total: 0,
-            unsent,
-            kept,
-            is_early,
-            goaway: false,
+            unsent: Unsent::default(),
+            is_early: !early.is_empty(),
+            kept: early.to_vec(),
+            goaway: None,
+            answered: false,
+            was_full: false,
         }
     }
 
@@ -133,9 +114,12 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
             Poll::Ready(Ok(ended) | Err(ended)) => {
                 let loss = match &ended {
                     Ended::Failed(loss, _) => *loss,
+                    _ if self.shared.phase() == Phase::Expired => Loss::TimedOut,
                     _ => Loss::Aborted,
                 };
-                self.settle_all(loss, bench);
+                for (frame, loss) in self.flight.give_up(loss) {
+                    self.lose(&frame, loss, bench);
+                }
                 Poll::Ready(ended)
             }
         }
@@ -149,7 +133,9 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
         if let Some(expired) = bench.expired
             && self.flight.oldest().is_some_and(|oldest| oldest <= expired)
         {
-            self.flight.expire(expired);
+            for frame in self.flight.expire(expired) {
+                self.lose(&frame, Loss::TimedOut, bench);
+            }
         }
         if mem::take(&mut self.is_early) {
             let early = mem::take(&mut self.kept);
@@ -157,11 +143,11 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
         }
         for _ in 0..READS_PER_POLL {
             let phase = self.shared.phase();
-            if phase == Phase::Aborted {
+            if phase > Phase::Finishing {
                 return Poll::Ready(Ok(Ended::Done));
             }
             self.flush(cx, bench)?;
-            if phase == Phase::Sending && !self.goaway && self.unsent.bytes.is_empty() {
+            if phase == Phase::Sending && self.goaway.is_none() && self.unsent.bytes.is_empty() {
                 self.send(cx, bench)?;
             }
             if let Some(ended) = self.is_over(phase) {
@@ -175,10 +161,15 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
         Poll::Pending
     }
 
+    /// Whether any reply has been right.
+    pub const fn was_answered(&self) -> bool {
+        self.answered
+    }
+
     /// When it has to be woken for its next frame, if there is room for it.
     pub fn alarm(&self) -> Option<u64> {
         let has_room = self.flight.places() < self.shared.plan.pipeline as usize;
-        self.client.turn.next().filter(|_| has_room && !self.goaway && self.left > 0)
+        self.client.turn.next().filter(|_| has_room && self.goaway.is_none() && self.left > 0)
     }
 
     fn is_over(&self, phase: Phase) -> Option<Ended> {
@@ -189,8 +180,8 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
         if phase == Phase::Finishing || (phase == Phase::Sending && self.client.turn.is_over()) {
             return Some(Ended::Done);
         }
-        if self.goaway {
-            return Some(Ended::GoAway);
+        if let Some(reason) = self.goaway {
+            return Some(Ended::GoAway(reason));
         }
         (self.left == 0).then_some(Ended::Spent)
     }
@@ -216,6 +207,8 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
         if sent == 0 {
             return Ok(());
         }
+        self.was_full = sent == room;
+        bench.wrote(now);
         self.left -= sent;
         let output = mem::take(&mut bench.output);
         let written = write(&mut self.stream, cx, &output);
@@ -239,16 +232,13 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
         self.shared.payloads.append(connection, number, len as usize, &mut bench.output);
         self.total += u64::from(len);
         self.client.number += 1;
-        let crc32c = expected_crc32c(self.terms.kind, &bench.output[at..]);
-        let frame = InFlight {
-            number,
-            planned,
-            written: now,
-            len,
-            crc32c,
-            total: self.total,
-            is_warmup: planned < bench.warmup,
-        };
+        let crc32c = expected_crc32c(self.kind, &bench.output[at..]);
+        let is_warmup = planned < bench.warmup;
+        if self.was_full && planned < now {
+            bench.interval.of(is_warmup).waited += 1;
+        }
+        let frame =
+            InFlight { number, planned, written: now, len, crc32c, total: self.total, is_warmup };
         self.flight.send(frame);
         bench.sent(&frame);
     }
@@ -288,9 +278,7 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
         let done = match read {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(Err(error)) => Err(failed(error)),
-            Poll::Ready(Ok(())) if n == 0 => {
-                Err(Ended::Failed(Loss::Closed, "the server closed the connection".to_owned()))
-            }
+            Poll::Ready(Ok(())) if n == 0 => Err(self.closed()),
             Poll::Ready(Ok(())) => {
                 input[..kept].copy_from_slice(&self.kept);
                 self.take(&input[..kept + n], bench).map(Poll::Ready)
@@ -308,13 +296,15 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
             match parse(&input[at..], MaxFrame::CEILING) {
                 Ok(Parsed::Data(payload)) => {
                     at += HEAD_LEN + payload.len();
-                    bench.interval.bytes_received += payload.len() as u64;
-                    let books = &mut bench.interval.books;
-                    match self.flight.reply(payload, &self.shared.payloads, books) {
+                    let measured = &mut bench.interval;
+                    match self.flight.reply(payload, &self.shared.payloads, measured) {
                         Matched::Answer(frame, column) => {
-                            bench.answered(&frame, now);
+                            bench.answered(&frame, payload.len(), now);
                             if column == Column::Corrupt {
                                 self.show(&frame, payload);
+                            } else if !self.answered {
+                                self.answered = true;
+                                self.shared.note_answer();
                             }
                         }
                         Matched::Extra(stray) => self.stray(stray, bench)?,
@@ -345,18 +335,28 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
                 Ok(())
             }
             Stray::Unasked => {
-                bench.interval.unasked += 1;
+                let is_warmup = bench.is_warming_up();
+                bench.interval.of(is_warmup).strays += 1;
                 let why = "the server sent a reply to no frame".to_owned();
                 Err(Ended::Failed(Loss::Protocol, why))
             }
         }
     }
 
+    fn closed(&self) -> Ended {
+        let (loss, why) = if self.kept.is_empty() {
+            (Loss::Closed, "the server closed the connection")
+        } else {
+            (Loss::Truncated, "the server closed the connection in the middle of a frame")
+        };
+        Ended::Failed(loss, why.to_owned())
+    }
+
     #[cold]
     fn obey(&mut self, control: Control) -> Result<(), Ended> {
         match control {
-            Control::GoAway { .. } => {
-                self.goaway = true;
+            Control::GoAway { reason, .. } => {
+                self.goaway = Some(reason);
                 Ok(())
             }
             Control::Error { reason, text, .. } => {
@@ -373,7 +373,7 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
     fn show(&self, frame: &InFlight, received: &[u8]) {
         self.shared.show(|| {
             let mut expected = Vec::new();
-            if self.terms.kind == ReplyKind::Echo {
+            if self.kind == ReplyKind::Echo {
                 let (connection, len) = (self.client.connection, frame.len as usize);
                 self.shared.payloads.append(connection, frame.number, len, &mut expected);
             }
@@ -385,31 +385,17 @@ impl<'c, S: AsyncRead + AsyncWrite + Unpin> Exchange<'c, S> {
         });
     }
 
-    fn settle_all(&mut self, loss: Loss, bench: &mut Bench) {
-        let now = bench.now();
-        let Bench { interval, is_open, .. } = bench;
-        let (shared, flight) = (&self.shared, &mut self.flight);
-        let claimed = |connection, number| shared.was_misrouted(connection, number);
-        let (response, service) = (&mut interval.response, &mut interval.service);
-        // A frame without a reply took at least as long as it was waited for.
-        flight.give_up(loss, &mut interval.books, claimed, |frame| {
-            if frame.is_warmup {
-                return;
-            }
-            service.record(now.saturating_sub(frame.written), 1);
-            if *is_open {
-                response.record(now.saturating_sub(frame.planned), 1);
-            }
-        });
+    /// A frame got no reply here: it took at least as long as it was waited for.
+    fn lose(&mut self, frame: &InFlight, loss: Loss, bench: &mut Bench) {
+        bench.took(frame, bench.now());
+        let is_misrouted = self.shared.was_misrouted(self.client.connection, frame.number);
+        let column = if is_misrouted { Column::Misrouted } else { Column::Lost(loss) };
+        self.flight.lose(frame, column, &mut bench.interval);
     }
 }
 
 /// Writes until all is out or the socket takes no more. Returns how many bytes it took.
-fn write<S: AsyncWrite + Unpin>(
-    stream: &mut S,
-    cx: &mut Context<'_>,
-    bytes: &[u8],
-) -> io::Result<usize> {
+fn write(stream: &mut TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
     let mut written = 0;
     while written < bytes.len() {
         match Pin::new(&mut *stream).poll_write(cx, &bytes[written..]) {

@@ -4,10 +4,12 @@
 //! with the oldest frame. Everything else is sorted out here, without any I/O and without a clock.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use volley_proto::{Receipt, ReplyKind, crc32c};
 
-use crate::ledger::{Books, Column, Loss};
+use crate::interval::Interval;
+use crate::ledger::{Column, Loss};
 use crate::payload::Payloads;
 
 /// A frame whose reply is awaited. Instants are in nanoseconds after the run's beginning.
@@ -79,8 +81,9 @@ struct Odd {
     column: Column,
 }
 
-/// How many odd frames a connection remembers.
-const REMEMBERED: usize = 4096;
+/// How many odd frames a connection remembers, and how many overdue ones it keeps waiting for: what
+/// a server that loses frames for days may cost.
+const REMEMBERED: usize = 1024;
 
 impl Flight {
     /// No frames yet; the next will have `first` as its number.
@@ -133,45 +136,47 @@ impl Flight {
     }
 
     /// Frames that were written up to `instant` no longer take a place in the pipeline. If their
-    /// replies come after all they are late.
-    pub fn expire(&mut self, instant: u64) {
+    /// replies come after all they are late. Returns one that is to be given up, if there are too
+    /// many.
+    pub fn expire(&mut self, instant: u64) -> Vec<InFlight> {
         let is_over = |frame: &InFlight| frame.written <= instant;
         self.overdue.extend(self.overtaken.extract_if(.., |frame| is_over(frame)));
         let waiting = self.waiting.partition_point(is_over);
         self.overdue.extend(self.waiting.drain(..waiting));
+        let too_many = self.overdue.len().saturating_sub(REMEMBERED);
+        self.overdue.drain(..too_many).collect()
     }
 
     /// Finds the frame to which a reply belongs, and settles it.
     #[inline]
-    pub fn reply(&mut self, payload: &[u8], payloads: &Payloads, books: &mut Books) -> Matched {
+    pub fn reply(
+        &mut self,
+        payload: &[u8],
+        payloads: &Payloads,
+        measured: &mut Interval,
+    ) -> Matched {
         if let Some(&frame) = self.waiting.front()
             && self.is_right(&frame, payload, payloads)
         {
             self.waiting.pop_front();
-            books.of(frame.is_warmup).settle(Column::Ok);
+            measured.of(frame.is_warmup).ledger.settle(Column::Ok);
             return Matched::Answer(frame, Column::Ok);
         }
-        self.sort_out(payload, payloads, books)
+        self.sort_out(payload, payloads, measured)
     }
 
-    /// Settles every frame that still waits as lost. `claimed` says which of them came out on
-    /// another connection.
-    pub fn give_up(
-        &mut self,
-        loss: Loss,
-        books: &mut Books,
-        mut claimed: impl FnMut(u32, u64) -> bool,
-        mut each: impl FnMut(&InFlight),
-    ) {
-        let overdue = self.overdue.drain(..).map(|frame| (frame, Loss::TimedOut));
-        let overtaken = self.overtaken.drain(..).map(|frame| (frame, Loss::Skipped));
-        let waiting = self.waiting.drain(..).map(|frame| (frame, loss));
-        for (frame, loss) in overdue.chain(overtaken).chain(waiting) {
-            let misrouted = claimed(self.connection, frame.number);
-            let column = if misrouted { Column::Misrouted } else { Column::Lost(loss) };
-            books.of(frame.is_warmup).settle(column);
-            each(&frame);
-        }
+    /// Gives up every frame that still waits: returns each with the reason for which it is lost.
+    pub fn give_up(&mut self, loss: Loss) -> impl Iterator<Item = (InFlight, Loss)> + use<> {
+        let overdue = mem::take(&mut self.overdue).into_iter().map(|f| (f, Loss::TimedOut));
+        let overtaken = mem::take(&mut self.overtaken).into_iter().map(|f| (f, Loss::Skipped));
+        let waiting = mem::take(&mut self.waiting).into_iter().map(move |f| (f, loss));
+        overdue.chain(overtaken).chain(waiting)
+    }
+
+    /// Settles a frame that has been given up.
+    pub fn lose(&mut self, frame: &InFlight, column: Column, measured: &mut Interval) {
+        measured.of(frame.is_warmup).ledger.settle(column);
+        self.remember(frame.number, frame.is_warmup, column);
     }
 
     #[inline]
@@ -190,62 +195,85 @@ impl Flight {
     }
 
     #[cold]
-    fn sort_out(&mut self, payload: &[u8], payloads: &Payloads, books: &mut Books) -> Matched {
+    fn sort_out(
+        &mut self,
+        payload: &[u8],
+        payloads: &Payloads,
+        measured: &mut Interval,
+    ) -> Matched {
         if let Some(at) = self.overtaken.iter().position(|f| self.is_right(f, payload, payloads)) {
             let frame = self.overtaken.remove(at);
-            return self.settle(frame, Column::Reordered, books);
+            return self.settle(frame, Column::Reordered, measured);
         }
         if let Some(at) = self.waiting.iter().position(|f| self.is_right(f, payload, payloads)) {
             self.overtaken.extend(self.waiting.drain(..at));
             // `position` found it, so it is at the front now.
             if let Some(frame) = self.waiting.pop_front() {
-                books.of(frame.is_warmup).settle(Column::Ok);
+                measured.of(frame.is_warmup).ledger.settle(Column::Ok);
                 return Matched::Answer(frame, Column::Ok);
             }
         }
         if let Some(at) = self.overdue.iter().position(|f| self.is_right(f, payload, payloads))
             && let Some(frame) = self.overdue.remove(at)
         {
-            return self.settle(frame, Column::Late, books);
+            return self.settle(frame, Column::Late, measured);
         }
         match self.owner(payload, payloads) {
-            Some((connection, number)) if connection == self.connection => {
-                self.settle_again(number, books);
+            Owner::Frame(number) => {
+                if let Some(frame) = self.take(number) {
+                    // It names a frame in flight and is not what that one must get.
+                    return self.settle(frame, Column::Corrupt, measured);
+                }
+                self.settle_again(number, measured);
                 return Matched::Extra(Stray::Duplicate);
             }
-            Some((connection, number)) => {
+            Owner::Other(connection, number) => {
                 return Matched::Extra(Stray::Misrouted(connection, number));
             }
-            None => {}
+            Owner::Unknown => {}
         }
         // It says nothing of itself, so it stands for the frame whose turn it is.
         match self.waiting.pop_front() {
-            Some(frame) => self.settle(frame, Column::Corrupt, books),
+            Some(frame) => self.settle(frame, Column::Corrupt, measured),
             None => Matched::Extra(Stray::Unasked),
         }
     }
 
-    fn settle(&mut self, frame: InFlight, column: Column, books: &mut Books) -> Matched {
-        books.of(frame.is_warmup).settle(column);
+    /// Takes out the frame of this number, wherever it waits.
+    fn take(&mut self, number: u64) -> Option<InFlight> {
+        if let Some(at) = self.overtaken.iter().position(|frame| frame.number == number) {
+            return Some(self.overtaken.remove(at));
+        }
+        if let Some(at) = self.overdue.iter().position(|frame| frame.number == number) {
+            return self.overdue.remove(at);
+        }
+        let at = self.waiting.iter().position(|frame| frame.number == number)?;
+        self.overtaken.extend(self.waiting.drain(..at));
+        self.waiting.pop_front()
+    }
+
+    fn settle(&mut self, frame: InFlight, column: Column, measured: &mut Interval) -> Matched {
+        measured.of(frame.is_warmup).ledger.settle(column);
         self.remember(frame.number, frame.is_warmup, column);
         Matched::Answer(frame, column)
     }
 
-    /// A second reply has come to a frame that was settled before. The first time that moves it to
-    /// the duplicates.
-    fn settle_again(&mut self, number: u64, books: &mut Books) {
-        match self.odd.iter_mut().find(|odd| odd.number == number) {
-            Some(odd) if odd.column == Column::Duplicate => {}
-            Some(odd) => {
-                books.of(odd.is_warmup).resettle(odd.column, Column::Duplicate);
-                odd.column = Column::Duplicate;
-            }
-            None => {
-                let is_warmup = number < self.warm;
-                books.of(is_warmup).resettle(Column::Ok, Column::Duplicate);
-                self.remember(number, is_warmup, Column::Duplicate);
-            }
-        }
+    /// A further reply has come to a frame that was settled before. The first time that moves it
+    /// to the duplicates, or if it had been given up to the late ones.
+    fn settle_again(&mut self, number: u64, measured: &mut Interval) {
+        let Some(odd) = self.odd.iter_mut().find(|odd| odd.number == number) else {
+            let is_warmup = number < self.warm;
+            measured.of(is_warmup).ledger.resettle(Column::Ok, Column::Duplicate);
+            self.remember(number, is_warmup, Column::Duplicate);
+            return;
+        };
+        let column = match odd.column {
+            Column::Duplicate => return,
+            Column::Lost(_) => Column::Late,
+            _ => Column::Duplicate,
+        };
+        measured.of(odd.is_warmup).ledger.resettle(odd.column, column);
+        odd.column = column;
     }
 
     fn remember(&mut self, number: u64, is_warmup: bool, column: Column) {
@@ -255,18 +283,44 @@ impl Flight {
         self.odd.push_back(Odd { number, is_warmup, column });
     }
 
-    /// Whose frame a whole reply belongs to, as far as it says so, if it is none in flight here.
-    fn owner(&self, payload: &[u8], payloads: &Payloads) -> Option<(u32, u64)> {
+    /// Whose frame a reply belongs to that is not right for any in flight here, as far as it says.
+    fn owner(&self, payload: &[u8], payloads: &Payloads) -> Owner {
         match self.kind {
-            ReplyKind::Echo => payloads.identify(payload),
+            ReplyKind::Echo => match payloads.identify(payload) {
+                Some((connection, number)) if connection != self.connection => {
+                    Owner::Other(connection, number)
+                }
+                Some((_, number)) if self.was_sent(number) => Owner::Frame(number),
+                _ => Owner::Unknown,
+            },
             ReplyKind::Ack => {
-                // A receipt says only its number: of a frame before all that wait, it is a second.
-                let number = self.first + Receipt::parse(payload).ok()?.seq.checked_sub(1)?;
-                let next = self.waiting.front().map_or(self.sent, |frame| frame.number);
-                (number < next).then_some((self.connection, number))
+                let Ok(receipt) = Receipt::parse(payload) else { return Owner::Unknown };
+                let is_front = self.waiting.front().is_some_and(|frame| {
+                    frame.crc32c == receipt.crc32c && frame.total == receipt.total
+                });
+                match receipt.seq.checked_sub(1).map(|seq| self.first.saturating_add(seq)) {
+                    // All but the number is the front frame's, so the number is what is wrong.
+                    Some(number) if !is_front && self.was_sent(number) => Owner::Frame(number),
+                    _ => Owner::Unknown,
+                }
             }
         }
     }
+
+    /// Whether the frame of this number was sent on this connection.
+    fn was_sent(&self, number: u64) -> bool {
+        (self.first..self.sent).contains(&number)
+    }
+}
+
+/// Whose frame a reply belongs to.
+enum Owner {
+    /// One of this connection's.
+    Frame(u64),
+    /// Another connection's.
+    Other(u32, u64),
+    /// It doesn't say.
+    Unknown,
 }
 
 /// The checksum that a frame's receipt must have.
@@ -285,10 +339,10 @@ mod tests {
     const LEN: u32 = 64;
 
     /// A connection with `frames` frames in flight, and what was sent.
-    fn flight(kind: ReplyKind, frames: u64) -> (Flight, Payloads, Books, Vec<Vec<u8>>) {
+    fn flight(kind: ReplyKind, frames: u64) -> (Flight, Payloads, Interval, Vec<Vec<u8>>) {
         let payloads = Payloads::new(1, 2, LEN as usize);
         let mut flight = Flight::new(3, kind, 0);
-        let (mut ledger, mut sent) = (Books::default(), Vec::new());
+        let (mut measured, mut sent) = (Interval::default(), Vec::new());
         for number in 0..frames {
             let mut payload = Vec::new();
             payloads.append(3, number, LEN as usize, &mut payload);
@@ -303,7 +357,7 @@ mod tests {
                 total,
                 is_warmup: false,
             });
-            ledger.run.send(1);
+            measured.run.ledger.send(1);
             sent.push(match kind {
                 ReplyKind::Echo => payload,
                 ReplyKind::Ack => {
@@ -311,18 +365,24 @@ mod tests {
                 }
             });
         }
-        (flight, payloads, ledger, sent)
+        (flight, payloads, measured, sent)
     }
 
     /// Replies in the order of `order`, then nothing more; returns the ledger.
     fn settle(kind: ReplyKind, frames: u64, order: &[usize]) -> Ledger {
-        let (mut flight, payloads, mut ledger, replies) = flight(kind, frames);
+        let (mut flight, payloads, mut measured, replies) = flight(kind, frames);
         for &at in order {
-            flight.reply(&replies[at], &payloads, &mut ledger);
+            flight.reply(&replies[at], &payloads, &mut measured);
         }
-        flight.give_up(Loss::Closed, &mut ledger, |_, _| false, |_| {});
-        assert_eq!(ledger.run.imbalance(), 0, "{order:?}");
-        ledger.run
+        lose_all(&mut flight, Loss::Closed, &mut measured);
+        assert_eq!(measured.run.ledger.imbalance(), 0, "{order:?}");
+        measured.run.ledger
+    }
+
+    fn lose_all(flight: &mut Flight, loss: Loss, measured: &mut Interval) {
+        for (frame, loss) in flight.give_up(loss) {
+            flight.lose(&frame, Column::Lost(loss), measured);
+        }
     }
 
     fn counts(ledger: &Ledger) -> [u64; 6] {
@@ -358,51 +418,107 @@ mod tests {
     #[test]
     fn a_wrong_reply_stands_for_the_frame_whose_turn_it_is() {
         for kind in [ReplyKind::Echo, ReplyKind::Ack] {
-            let (mut flight, payloads, mut ledger, mut replies) = flight(kind, 3);
+            let (mut flight, payloads, mut measured, mut replies) = flight(kind, 3);
             replies[1][5] ^= 1;
             for reply in &replies {
-                flight.reply(reply, &payloads, &mut ledger);
+                flight.reply(reply, &payloads, &mut measured);
             }
-            assert_eq!(counts(&ledger.run), [2, 0, 0, 1, 0, 0], "{kind}");
-            assert!(flight.is_empty() && ledger.run.imbalance() == 0);
-            let stray = flight.reply(b"no reply to anything", &payloads, &mut ledger);
+            assert_eq!(counts(&measured.run.ledger), [2, 0, 0, 1, 0, 0], "{kind}");
+            assert!(flight.is_empty() && measured.run.ledger.imbalance() == 0);
+            let stray = flight.reply(b"no reply to anything", &payloads, &mut measured);
             assert!(matches!(stray, Matched::Extra(Stray::Unasked)));
         }
     }
 
     #[test]
-    fn a_reply_of_another_connection_is_told_and_its_frame_misrouted() {
-        let (mut flight, payloads, mut ledger, _) = flight(ReplyKind::Echo, 2);
+    fn a_reply_of_another_connection_is_told_and_settles_nothing_here() {
+        let (mut flight, payloads, mut measured, _) = flight(ReplyKind::Echo, 2);
         let mut foreign = Vec::new();
         payloads.append(9, 77, LEN as usize, &mut foreign);
-        let stray = flight.reply(&foreign, &payloads, &mut ledger);
+        let stray = flight.reply(&foreign, &payloads, &mut measured);
         assert!(matches!(stray, Matched::Extra(Stray::Misrouted(9, 77))));
-        flight.give_up(Loss::TimedOut, &mut ledger, |_, number| number == 1, |_| {});
-        assert_eq!(ledger.run.count(Column::Misrouted), 1);
-        assert_eq!(ledger.run.count(Column::Lost(Loss::TimedOut)), 1);
-        assert_eq!(ledger.run.imbalance(), 0);
+        lose_all(&mut flight, Loss::TimedOut, &mut measured);
+        assert_eq!(measured.run.ledger.count(Column::Lost(Loss::TimedOut)), 2);
+        assert_eq!(measured.run.ledger.imbalance(), 0);
     }
 
     #[test]
     fn a_reply_after_the_time_out_is_late_and_the_rest_timed_out() {
         for kind in [ReplyKind::Echo, ReplyKind::Ack] {
-            let (mut flight, payloads, mut ledger, replies) = flight(kind, 4);
+            let (mut flight, payloads, mut measured, replies) = flight(kind, 4);
             flight.expire(0);
             assert_eq!((flight.places(), flight.is_empty()), (0, false));
-            flight.reply(&replies[1], &payloads, &mut ledger);
-            flight.reply(&replies[0], &payloads, &mut ledger);
-            assert_eq!(ledger.run.count(Column::Late), 2, "{kind}");
-            flight.give_up(Loss::Closed, &mut ledger, |_, _| false, |_| {});
-            assert_eq!(ledger.run.count(Column::Lost(Loss::TimedOut)), 2, "{kind}");
-            assert_eq!(ledger.run.imbalance(), 0);
+            flight.reply(&replies[1], &payloads, &mut measured);
+            flight.reply(&replies[0], &payloads, &mut measured);
+            assert_eq!(measured.run.ledger.count(Column::Late), 2, "{kind}");
+            lose_all(&mut flight, Loss::Closed, &mut measured);
+            assert_eq!(measured.run.ledger.count(Column::Lost(Loss::TimedOut)), 2, "{kind}");
+            assert_eq!(measured.run.ledger.imbalance(), 0);
         }
+    }
+
+    #[test]
+    fn a_reply_that_names_its_frame_and_is_wrong_is_corrupt() {
+        // Cut short, an echo still says whose it is.
+        let (mut flight, payloads, mut measured, replies) = flight(ReplyKind::Echo, 2);
+        flight.reply(&replies[0][..40], &payloads, &mut measured);
+        flight.reply(&replies[1], &payloads, &mut measured);
+        assert_eq!(counts(&measured.run.ledger), [1, 0, 0, 1, 0, 0]);
+        // A receipt with a wrong total, and one with a wrong number.
+        let (mut flight, payloads, mut measured, mut replies) =
+            super::tests::flight(ReplyKind::Ack, 4);
+        replies[1][23] ^= 1;
+        replies[2][15] ^= 1;
+        for reply in &replies {
+            flight.reply(reply, &payloads, &mut measured);
+        }
+        assert_eq!(counts(&measured.run.ledger), [2, 0, 0, 2, 0, 0]);
+        assert_eq!((measured.run.ledger.imbalance(), flight.is_empty()), (0, true));
+    }
+
+    #[test]
+    fn a_reply_to_a_frame_that_was_never_sent_harms_nothing() {
+        let (mut flight, payloads, mut measured, replies) = flight(ReplyKind::Echo, 1);
+        flight.reply(&replies[0], &payloads, &mut measured);
+        let mut ahead = Vec::new();
+        payloads.append(3, 9, LEN as usize, &mut ahead);
+        let stray = flight.reply(&ahead, &payloads, &mut measured);
+        assert!(matches!(stray, Matched::Extra(Stray::Unasked)), "{stray:?}");
+        assert_eq!(counts(&measured.run.ledger), [1, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_duplicate_may_come_in_a_later_interval() {
+        let (mut flight, payloads, mut first, replies) = flight(ReplyKind::Echo, 1);
+        flight.reply(&replies[0], &payloads, &mut first);
+        let mut second = Interval::default();
+        flight.reply(&replies[0], &payloads, &mut second);
+        first += &second;
+        assert_eq!(counts(&first.run.ledger), [0, 1, 0, 0, 0, 0]);
+        assert_eq!(first.run.ledger.imbalance(), 0);
+    }
+
+    #[test]
+    fn a_server_that_answers_nothing_costs_no_more_memory_with_time() {
+        let (mut flight, payloads, mut measured, replies) = flight(ReplyKind::Echo, 3000);
+        let given_up = flight.expire(0);
+        assert_eq!(given_up.len(), 3000 - REMEMBERED);
+        for frame in &given_up {
+            flight.lose(frame, Column::Lost(Loss::TimedOut), &mut measured);
+        }
+        // One that was given up is answered after all, one is no longer remembered.
+        flight.reply(&replies[3000 - REMEMBERED - 1], &payloads, &mut measured);
+        assert_eq!(measured.run.ledger.count(Column::Late), 1);
+        lose_all(&mut flight, Loss::Closed, &mut measured);
+        assert_eq!(measured.run.ledger.imbalance(), 0);
+        assert_eq!(measured.run.ledger.lost(), 2999);
     }
 
     #[test]
     fn receipts_begin_again_on_a_new_connection() {
         let payloads = Payloads::new(1, 2, 64);
         let mut flight = Flight::new(3, ReplyKind::Ack, 500);
-        let mut ledger = Books::default();
+        let mut measured = Interval::default();
         flight.send(InFlight {
             number: 500,
             planned: 0,
@@ -413,7 +529,7 @@ mod tests {
             is_warmup: false,
         });
         let receipt = Receipt { crc32c: 0, seq: 1, total: 0, received_at: 1 }.encode();
-        let answer = flight.reply(&receipt, &payloads, &mut ledger);
+        let answer = flight.reply(&receipt, &payloads, &mut measured);
         assert!(matches!(answer, Matched::Answer(frame, Column::Ok) if frame.number == 500));
     }
 }

@@ -38,6 +38,8 @@ pub enum Loss {
     TimedOut,
     /// The server closed the connection.
     Closed,
+    /// The server closed the connection in the middle of a reply.
+    Truncated,
     /// The connection was reset, or failed in another way.
     Reset,
     /// The server ended the connection with an ERROR.
@@ -50,10 +52,11 @@ pub enum Loss {
 
 impl Loss {
     /// All reasons, in the order in which a report lists them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Skipped,
         Self::TimedOut,
         Self::Closed,
+        Self::Truncated,
         Self::Reset,
         Self::Refused,
         Self::Protocol,
@@ -67,6 +70,7 @@ impl fmt::Display for Loss {
             Self::Skipped => "skipped",
             Self::TimedOut => "timed out",
             Self::Closed => "closed",
+            Self::Truncated => "truncated",
             Self::Reset => "reset",
             Self::Refused => "refused",
             Self::Protocol => "protocol",
@@ -75,17 +79,20 @@ impl fmt::Display for Loss {
     }
 }
 
-/// The columns. Ledgers of several workers are merged by adding.
+/// The columns. Ledgers of several workers and intervals are merged by adding.
+///
+/// In the ledger of a single interval a column can be below 0: a frame that was settled in an
+/// earlier one has moved on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     sent: u64,
-    ok: u64,
-    corrupt: u64,
-    duplicate: u64,
-    reordered: u64,
-    misrouted: u64,
-    late: u64,
-    lost: BTreeMap<Loss, u64>,
+    ok: i64,
+    corrupt: i64,
+    duplicate: i64,
+    reordered: i64,
+    misrouted: i64,
+    late: i64,
+    lost: BTreeMap<Loss, i64>,
 }
 
 impl Ledger {
@@ -94,28 +101,16 @@ impl Ledger {
         self.sent += frames;
     }
 
-    /// Says what became of one of them.
+    /// Says what became of a frame.
     #[inline]
     pub fn settle(&mut self, column: Column) {
-        self.settle_many(column, 1);
+        *self.column_mut(column) += 1;
     }
 
-    /// Says what became of `frames` of them.
-    #[inline]
-    pub fn settle_many(&mut self, column: Column, frames: u64) {
-        *self.column_mut(column) += frames;
-    }
-
-    /// A settled frame turns out to belong elsewhere: a second reply to it has come.
-    ///
-    /// # Panics
-    ///
-    /// If no frame is in `from`.
+    /// A settled frame turns out to belong elsewhere: a further reply to it has come.
     pub fn resettle(&mut self, from: Column, to: Column) {
-        let count = self.column_mut(from);
-        assert!(*count > 0, "no frame to move from {from:?}");
-        *count -= 1;
-        self.settle(to);
+        *self.column_mut(from) -= 1;
+        *self.column_mut(to) += 1;
     }
 
     /// Frames that were sent.
@@ -123,9 +118,9 @@ impl Ledger {
         self.sent
     }
 
-    /// Frames in one column.
+    /// Frames in one column; 0 where an interval has less.
     pub fn count(&self, column: Column) -> u64 {
-        match column {
+        let frames = match column {
             Column::Ok => self.ok,
             Column::Corrupt => self.corrupt,
             Column::Duplicate => self.duplicate,
@@ -133,28 +128,18 @@ impl Ledger {
             Column::Misrouted => self.misrouted,
             Column::Late => self.late,
             Column::Lost(loss) => self.lost.get(&loss).copied().unwrap_or(0),
-        }
+        };
+        u64::try_from(frames).unwrap_or(0)
     }
 
     /// Frames without a reply, for whatever reason.
     pub fn lost(&self) -> u64 {
-        self.lost.values().sum()
+        u64::try_from(self.lost.values().sum::<i64>()).unwrap_or(0)
     }
 
     /// Frames whose reply was wrong in some way, or never came.
     pub fn failed(&self) -> u64 {
-        self.settled() - self.ok
-    }
-
-    /// Frames of which it is known what became of them.
-    pub fn settled(&self) -> u64 {
-        self.ok
-            + self.corrupt
-            + self.duplicate
-            + self.reordered
-            + self.misrouted
-            + self.late
-            + self.lost()
+        u64::try_from(self.settled() - self.ok).unwrap_or(0)
     }
 
     /// Frames that are still in flight; 0 when a run is over. Negative if more were settled than
@@ -163,7 +148,13 @@ impl Ledger {
         i128::from(self.sent) - i128::from(self.settled())
     }
 
-    fn column_mut(&mut self, column: Column) -> &mut u64 {
+    /// Frames of which it is known what became of them.
+    fn settled(&self) -> i64 {
+        let lost: i64 = self.lost.values().sum();
+        self.ok + self.corrupt + self.duplicate + self.reordered + self.misrouted + self.late + lost
+    }
+
+    fn column_mut(&mut self, column: Column) -> &mut i64 {
         match column {
             Column::Ok => &mut self.ok,
             Column::Corrupt => &mut self.corrupt,
@@ -191,32 +182,6 @@ impl AddAssign<&Self> for Ledger {
     }
 }
 
-/// The ledger of a run and that of its warm-up, which is left out of every figure. A frame belongs
-/// to the warm-up if it was planned before the warm-up's end, whenever its reply comes; so each of
-/// the two balances.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Books {
-    /// Frames planned in the warm-up.
-    pub warmup: Ledger,
-    /// All others.
-    pub run: Ledger,
-}
-
-impl Books {
-    /// The ledger of a frame.
-    #[inline]
-    pub const fn of(&mut self, is_warmup: bool) -> &mut Ledger {
-        if is_warmup { &mut self.warmup } else { &mut self.run }
-    }
-}
-
-impl AddAssign<&Self> for Books {
-    fn add_assign(&mut self, other: &Self) {
-        self.warmup += &other.warmup;
-        self.run += &other.run;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,7 +191,9 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.send(10);
         assert_eq!(ledger.imbalance(), 10);
-        ledger.settle_many(Column::Ok, 4);
+        for _ in 0..4 {
+            ledger.settle(Column::Ok);
+        }
         ledger.settle(Column::Corrupt);
         ledger.settle(Column::Reordered);
         ledger.settle(Column::Misrouted);

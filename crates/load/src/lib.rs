@@ -1,16 +1,20 @@
 //! Puts many concurrent clients on a framed server and tells honestly how it held.
 
 pub mod bench;
+pub mod client;
 pub mod exchange;
 pub mod flight;
 pub mod interval;
 pub mod ledger;
+pub mod output;
 pub mod pace;
 pub mod pacer;
 pub mod payload;
 pub mod plan;
 pub mod recorder;
+pub mod report;
 pub mod run;
 pub mod schedule;
+pub mod seconds;
 pub mod shared;
 pub mod worker;

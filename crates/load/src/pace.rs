@@ -11,6 +11,8 @@ pub enum Turn {
     Closed,
     /// A frame is due at its planned instant.
     Open(Planned),
+    /// No frame is ever due: the connection is only held open.
+    Idle,
 }
 
 /// The planned instants of one connection, in nanoseconds after the run's beginning.
@@ -23,6 +25,8 @@ pub struct Planned {
     step: u64,
     /// Draws the waits of a Poisson process.
     random: Option<Random>,
+    /// Frames planned for this instant or later are none of the run's.
+    end: u64,
     next: Option<u64>,
 }
 
@@ -35,8 +39,12 @@ struct Random {
 }
 
 impl Turn {
-    /// The pace of connection `connection` of a plan.
+    /// The pace of connection `connection` of a plan. Those behind the plan's connections are its
+    /// idle ones.
     pub fn new(plan: &Plan, connection: u32) -> Self {
+        if connection >= plan.connections {
+            return Self::Idle;
+        }
         let Pace::Open { schedule, arrivals } = &plan.pace else { return Self::Closed };
         let seed = plan.seed ^ (u64::from(connection) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let random = (*arrivals == Arrivals::Poisson)
@@ -46,6 +54,7 @@ impl Turn {
             number: u64::from(connection),
             step: u64::from(plan.connections),
             random,
+            end: plan.end().unwrap_or(u64::MAX),
             next: None,
         };
         planned.next = planned.plan();
@@ -55,7 +64,7 @@ impl Turn {
     /// When the next frame is planned; `None` when it is due at once, or when no more will come.
     pub const fn next(&self) -> Option<u64> {
         match self {
-            Self::Closed => None,
+            Self::Closed | Self::Idle => None,
             Self::Open(planned) => planned.next,
         }
     }
@@ -65,12 +74,18 @@ impl Turn {
         matches!(self, Self::Open(Planned { next: None, .. }))
     }
 
+    /// As [`Turn::take`], for frames that will not be sent: a closed loop has none.
+    pub fn give_up(&mut self, now: u64) -> Option<u64> {
+        if matches!(self, Self::Closed) { None } else { self.take(now) }
+    }
+
     /// The planned instant of the next frame if it is due by `now`, and then on to the one after
     /// it.
     #[inline]
     pub fn take(&mut self, now: u64) -> Option<u64> {
         match self {
             Self::Closed => Some(now),
+            Self::Idle => None,
             Self::Open(planned) => {
                 let due = planned.next.filter(|&instant| instant <= now)?;
                 planned.number += planned.step;
@@ -83,6 +98,10 @@ impl Turn {
 
 impl Planned {
     fn plan(&mut self) -> Option<u64> {
+        self.instant().filter(|&instant| instant < self.end)
+    }
+
+    fn instant(&mut self) -> Option<u64> {
         let Some(random) = &mut self.random else { return self.schedule.instant(self.number) };
         // 1 - f64() is never 0, whose logarithm would be infinite.
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 connections")]
@@ -97,29 +116,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::plan::{Life, Sizes, Stop};
+    use crate::plan::Stop;
 
     fn plan(connections: u32, arrivals: Arrivals) -> Plan {
         let schedule = Schedule::steady(1000.0, 1).unwrap();
-        Plan {
-            targets: vec![volley_proto::Endpoint::DEFAULT],
-            connections,
-            idle: 0,
-            connect_rate: None,
-            sources: Vec::new(),
-            pipeline: 1,
-            sizes: Sizes::Fixed(64),
-            payload: None,
-            hello: true,
-            reply: None,
-            pace: Pace::Open { schedule, arrivals },
-            stop: Stop::default(),
-            warmup: Duration::ZERO,
-            timeout: Duration::from_secs(1),
-            life: Life { frames: None, reconnect: true },
-            seed: 1,
-            threads: 1,
-        }
+        let pace = Pace::Open { schedule, arrivals };
+        Plan { connections, pace, stop: Stop::default(), ..Plan::default() }
     }
 
     /// Planned instants of all connections up to `seconds`, sorted.
@@ -152,6 +154,22 @@ mod tests {
             Turn::new(&Plan { pace: Pace::Closed, ..plan(1, Arrivals::Constant) }, 0).take(5),
             Some(5)
         );
+    }
+
+    #[test]
+    fn a_limited_run_plans_nothing_for_its_end_or_later() {
+        let stop = Stop { duration: Some(Duration::from_millis(500)), frames: None };
+        let warmup = Duration::from_millis(250);
+        let plan = Plan { stop, warmup, ..plan(3, Arrivals::Constant) };
+        let expected: Vec<_> = (0..750).map(|i| i * 1_000_000).collect();
+        assert_eq!(instants(&plan, 2), expected);
+        assert_eq!(plan.planned(Duration::from_millis(500)), Some(500.0));
+    }
+
+    #[test]
+    fn connections_behind_the_plans_own_are_idle() {
+        let mut turn = Turn::new(&plan(3, Arrivals::Constant), 3);
+        assert_eq!((turn.take(u64::MAX), turn.next(), turn.is_over()), (None, None, false));
     }
 
     /// Of a Poisson process with a mean of 100,000 the deviation is 316; its waits have a

@@ -46,6 +46,69 @@ pub struct Plan {
     pub threads: u32,
 }
 
+impl Plan {
+    /// When the run's figures end, if its time is limited, in nanoseconds after its beginning.
+    pub fn end(&self) -> Option<u64> {
+        self.stop.duration.map(|duration| nanos(self.warmup.saturating_add(duration)))
+    }
+
+    /// The longest payload of the plan in bytes.
+    pub fn longest(&self) -> u32 {
+        match &self.payload {
+            Some(payload) => u32::try_from(payload.len()).unwrap_or(u32::MAX),
+            None => self.sizes.longest(),
+        }
+    }
+
+    /// Connections of both kinds.
+    pub const fn all_connections(&self) -> u32 {
+        self.connections.saturating_add(self.idle)
+    }
+
+    /// Frames that are planned from the warm-up's end until `elapsed` later; `None` in a closed
+    /// loop, which plans none.
+    pub fn planned(&self, elapsed: Duration) -> Option<f64> {
+        match &self.pace {
+            Pace::Closed => None,
+            Pace::Open { schedule, .. } => {
+                let until = schedule.planned_until(self.warmup.saturating_add(elapsed));
+                Some(until - schedule.planned_until(self.warmup))
+            }
+        }
+    }
+}
+
+impl Default for Plan {
+    /// Five seconds of 16 connections to the default endpoint, each with one frame of 64 bytes in
+    /// flight.
+    fn default() -> Self {
+        Self {
+            targets: vec![Endpoint::DEFAULT],
+            connections: 16,
+            idle: 0,
+            connect_rate: None,
+            sources: Vec::new(),
+            pipeline: 1,
+            sizes: Sizes::Fixed(64),
+            payload: None,
+            hello: true,
+            reply: None,
+            pace: Pace::Closed,
+            stop: Stop { duration: Some(Duration::from_secs(5)), frames: None },
+            warmup: Duration::ZERO,
+            timeout: Duration::from_secs(5),
+            life: Life { frames: None, reconnect: true },
+            seed: 1,
+            threads: 1,
+        }
+    }
+}
+
+/// Nanoseconds; five centuries at most.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// When frames are sent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pace {

@@ -14,17 +14,22 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::client::OpenError;
 use crate::interval::Interval;
 use crate::payload::Payloads;
 use crate::plan::Plan;
+use crate::seconds::Seconds;
 use crate::shared::{BadReply, Phase, Shared};
 use crate::worker::{Told, Worker};
 
 /// How often the run looks whether its time is over.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// What replies in the backlog of an aborted run may still take.
-const AFTER_ABORT: Duration = Duration::from_secs(1);
+/// What the workers may take to notice that a run is over.
+const SPARE: Duration = Duration::from_secs(1);
+
+/// How many different problems are kept. A server can word its errors as it likes.
+const MOST_PROBLEMS: usize = 32;
 
 /// A run that has been started.
 #[derive(Debug)]
@@ -46,9 +51,12 @@ impl Control {
     /// The first time no new frames are sent and replies are awaited, the second time the run ends
     /// at once.
     pub fn stop(&self) {
-        let next =
-            if self.shared.phase() < Phase::Finishing { Phase::Finishing } else { Phase::Aborted };
-        self.advance(next);
+        if self.shared.phase() < Phase::Finishing {
+            self.shared.end(End::Stopped);
+            self.advance(Phase::Finishing);
+        } else {
+            self.advance(Phase::Aborted);
+        }
     }
 
     fn advance(&self, phase: Phase) {
@@ -58,25 +66,39 @@ impl Control {
     }
 }
 
+/// What ended a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Its plan was carried out.
+    Planned,
+    /// It was asked to stop.
+    Stopped,
+    /// It was asked twice, and did not wait for what was in flight.
+    Aborted,
+    /// A connection failed, or was told to go away, and was not to be opened again.
+    Failed(String),
+    /// The peer does not speak in frames.
+    NotFramed(String),
+}
+
 /// What came of a run, as plain data.
 #[derive(Clone, Debug)]
 pub struct Outcome {
+    /// What ended it.
+    pub end: End,
     /// Connections that were had at the beginning, of those that the plan asked for.
     pub connected: u32,
-    /// Everything measured, the warm-up left out but for its ledger.
+    /// Everything measured.
     pub total: Interval,
-    /// The same second by second.
-    pub intervals: Vec<Interval>,
-    /// From the first frame that counts to the last moment at which one was sent.
+    /// From the end of the warm-up until no more frames were sent, or until the last reply,
+    /// whichever is later.
     pub elapsed: Duration,
-    /// Processor time of the sending threads.
-    pub cpu: Duration,
+    /// For how long of it frames were sent.
+    pub sending: Duration,
     /// What went wrong with connections, and how often each.
     pub problems: BTreeMap<String, u64>,
-    /// The first wrong replies.
+    /// The first replies that were wrong.
     pub bad_replies: Vec<BadReply>,
-    /// Whether the run came to the end that its plan has.
-    pub complete: bool,
 }
 
 /// Why there is nothing to report.
@@ -85,11 +107,42 @@ pub struct Outcome {
 pub enum RunError {
     /// Not one connection could be had.
     #[error(transparent)]
-    Connect(volley_client::Error),
+    Open(OpenError),
     /// A thread, a runtime or a timer could not be had.
     #[error("cannot start: {0}")]
     Setup(#[from] io::Error),
+    /// A thread panicked.
+    #[error("a defect of volley-load: a sending thread panicked")]
+    Defect,
 }
+
+/// How far a run is, while it goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Its phase.
+    pub phase: Phase,
+    /// Since the first frame could be sent, the warm-up included; 0 before.
+    pub elapsed: Duration,
+    /// Connections that were had so far.
+    pub connected: u32,
+}
+
+/// Looks at a run while it goes on, on the thread that waits for its end.
+pub trait Watch {
+    /// Called many times a second.
+    fn look(&mut self, progress: &Progress) {
+        let _ = progress;
+    }
+
+    /// Called once for each second that is over, in their order, with what all workers measured in
+    /// it. Seconds of the warm-up have numbers below 0. `in_flight` frames wait for their replies.
+    fn second(&mut self, number: i64, interval: &Interval, in_flight: u64) {
+        let _ = (number, interval, in_flight);
+    }
+}
+
+/// Nobody looks.
+impl Watch for () {}
 
 impl Run {
     /// Starts the threads of a run; they begin to connect.
@@ -100,20 +153,18 @@ impl Run {
     pub fn start(plan: Plan) -> io::Result<Self> {
         let payloads = match &plan.payload {
             Some(payload) => Payloads::fixed(payload.clone()),
-            None => {
-                let run = fastrand::u64(..);
-                Payloads::new(run, plan.seed, plan.sizes.longest() as usize)
-            }
+            None => Payloads::new(fastrand::u64(..), plan.seed, plan.longest() as usize),
         };
         let shared = Arc::new(Shared::new(plan, payloads));
         let (phases, _) = watch::channel(Phase::Connecting);
         let (tell, told) = mpsc::channel();
         let mut threads = Vec::new();
-        let workers = shared.plan.threads.min(shared.plan.connections).max(1);
+        let all = shared.plan.all_connections();
+        let workers = shared.plan.threads.min(all).max(1);
         for number in 0..workers {
             let worker = Worker {
                 shared: Arc::clone(&shared),
-                connections: (number..shared.plan.connections).step_by(workers as usize).collect(),
+                connections: (number..all).step_by(workers as usize).collect(),
                 phases: phases.subscribe(),
                 told: tell.clone(),
             };
@@ -129,68 +180,107 @@ impl Run {
         self.control.clone()
     }
 
-    /// Sees the run to its end. `watch` is called with each second's measurements of a worker.
+    /// Sees the run to its end.
     ///
     /// # Errors
     ///
     /// [`RunError`] when nothing could be measured.
-    pub fn finish(self, mut watch: impl FnMut(&Interval)) -> Result<Outcome, RunError> {
-        let mut books = Books::default();
+    pub fn finish(self, watch: &mut impl Watch) -> Result<Outcome, RunError> {
+        let mut log = Log::new(self.threads.len());
         let began = Instant::now();
-        let mut over = None;
-        while books.done < self.threads.len() {
+        while log.done < self.threads.len() {
             match self.told.recv_timeout(LOOK) {
-                Ok(Told::Measured(interval)) => {
-                    watch(&interval);
-                    books.measured(&interval, self.shared.began().elapsed());
-                }
-                Ok(told) => books.note(told),
+                Ok(told) => self.note(told, &mut log),
                 Err(RecvTimeoutError::Timeout) => {}
+                // A thread that fails says nothing.
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.move_on(&books, began, &mut over);
-            if over.is_some_and(|over: Instant| {
-                over.elapsed() > self.shared.plan.timeout + AFTER_ABORT
-            }) {
+            while let Some((number, interval)) = log.seconds.take_next() {
+                log.take(number, &interval, watch);
+            }
+            self.move_on(&log, began.elapsed());
+            watch.look(&self.progress(&log));
+            let stopped = self.shared.stopped().map(|stopped| stopped.elapsed());
+            if stopped.is_some_and(|stopped| stopped > self.shared.plan.timeout + SPARE) {
                 break;
             }
         }
         for thread in self.threads {
-            if thread.is_finished()
-                && let Ok(result) = thread.join()
-            {
-                result?;
+            if thread.is_finished() {
+                thread.join().map_err(|_| RunError::Defect)??;
             }
         }
-        if books.connected == 0
-            && let Some(error) = books.refused
+        if log.connected == 0
+            && let Some(error) = log.refused
         {
-            return Err(RunError::Connect(error));
+            return Err(RunError::Open(error));
         }
-        let plan = &self.shared.plan;
-        let sent_until = over.unwrap_or_else(Instant::now);
-        let elapsed = sent_until.saturating_duration_since(self.shared.began());
-        Ok(Outcome {
-            connected: books.connected,
-            total: books.total,
-            intervals: books.intervals,
-            elapsed: elapsed.saturating_sub(plan.warmup),
-            cpu: books.cpu,
-            problems: books.problems,
-            bad_replies: self.shared.bad_replies(),
-            complete: self.shared.phase() != Phase::Aborted,
-        })
+        let (rest, seconds) = (log.seconds, Seconds::new(0));
+        let mut log = Log { seconds, ..log };
+        for (number, interval) in rest.rest() {
+            log.take(number, &interval, watch);
+        }
+        log.total.run.strays += self.shared.misrouted_and_answered();
+        Ok(outcome(&self.shared, log))
+    }
+
+    fn progress(&self, log: &Log) -> Progress {
+        let phase = self.shared.phase();
+        let elapsed = match phase {
+            Phase::Connecting => Duration::ZERO,
+            _ => self.shared.began().elapsed(),
+        };
+        Progress { phase, elapsed, connected: log.connected }
+    }
+
+    /// Takes in what a worker tells.
+    fn note(&self, told: Told, log: &mut Log) {
+        match told {
+            Told::Measured { number, interval } => log.seconds.add(number, &interval),
+            Told::Connected(Ok(())) => log.connected += 1,
+            Told::Connected(Err(error)) => {
+                log.not_connected += 1;
+                self.failed(&error.to_string());
+                log.problem(error.to_string());
+                log.refused.get_or_insert(error);
+            }
+            Told::GoAway(reason) => {
+                let why = format!("the server said GOAWAY: {reason}");
+                self.failed(&why);
+                log.problem(why);
+            }
+            Told::Failed { why, is_framed } => {
+                if !is_framed && !self.shared.was_answered() {
+                    self.shared.end(End::NotFramed(why.clone()));
+                    self.control.advance(Phase::Finishing);
+                }
+                self.failed(&why);
+                log.problem(why);
+            }
+            Told::Done => log.done += 1,
+        }
+    }
+
+    /// A connection has failed: that is the end if it is not to be opened again.
+    fn failed(&self, why: &str) {
+        if !self.shared.plan.life.reconnect {
+            self.shared.end(End::Failed(why.to_owned()));
+            self.control.advance(Phase::Finishing);
+        }
     }
 
     /// Moves the run on to its next phase when the time for it has come.
-    fn move_on(&self, books: &Books, began: Instant, over: &mut Option<Instant>) {
+    fn move_on(&self, log: &Log, since_start: Duration) {
         let plan = &self.shared.plan;
         match self.shared.phase() {
             Phase::Connecting => {
-                let answered = books.connected + books.not_connected;
-                let is_late = began.elapsed() > plan.timeout + Duration::from_secs(1);
-                if answered == plan.connections || is_late {
-                    let next = if books.connected > 0 { Phase::Sending } else { Phase::Aborted };
+                let answered = log.connected + log.not_connected;
+                let all = plan.all_connections();
+                let last = plan.connect_rate.map_or(0.0, |rate| f64::from(all) / rate);
+                let is_late =
+                    since_start.as_secs_f64() > last + (plan.timeout + SPARE).as_secs_f64();
+                if answered >= all || is_late {
+                    let next = if log.connected > 0 { Phase::Sending } else { Phase::Aborted };
                     self.control.advance(next);
                 }
             }
@@ -198,70 +288,89 @@ impl Run {
                 let sending = self.shared.began().elapsed();
                 let is_over = plan.stop.duration.is_some_and(|d| sending >= plan.warmup + d);
                 if is_over || self.shared.is_spent() {
-                    *over = Some(Instant::now());
                     self.control.advance(Phase::Finishing);
                 }
             }
             Phase::Finishing => {
-                let since = over.get_or_insert_with(Instant::now);
-                if since.elapsed() > plan.timeout {
-                    self.control.advance(Phase::Aborted);
+                let stopped = self.shared.stopped().map(|stopped| stopped.elapsed());
+                if stopped.is_some_and(|stopped| stopped > plan.timeout) {
+                    self.control.advance(Phase::Expired);
                 }
             }
-            Phase::Aborted => {
-                over.get_or_insert_with(Instant::now);
-            }
+            Phase::Expired | Phase::Aborted => {}
         }
+    }
+}
+
+fn outcome(shared: &Shared, log: Log) -> Outcome {
+    let plan = &shared.plan;
+    let since_warmup = |nanos: u64| Duration::from_nanos(nanos).saturating_sub(plan.warmup);
+    let stopped = shared.stopped().unwrap_or_else(Instant::now);
+    let stopped = stopped.saturating_duration_since(shared.began()).saturating_sub(plan.warmup);
+    let end = match shared.phase() {
+        Phase::Aborted => End::Aborted,
+        _ => shared.ended().unwrap_or(End::Planned),
+    };
+    let sending = match (&end, plan.stop.duration) {
+        // All frames of the plan have been sent before its time was over.
+        (End::Planned, _) if shared.is_spent() => since_warmup(log.total.last_sent),
+        (End::Planned, Some(duration)) => duration,
+        _ => stopped,
+    };
+    let elapsed = sending.max(since_warmup(log.total.last_reply));
+    Outcome {
+        end,
+        connected: log.connected,
+        total: log.total,
+        elapsed,
+        sending,
+        problems: log.problems,
+        bad_replies: shared.bad_replies(),
     }
 }
 
 /// What the workers have told so far.
-#[derive(Debug, Default)]
-struct Books {
+#[derive(Debug)]
+struct Log {
     connected: u32,
     not_connected: u32,
-    refused: Option<volley_client::Error>,
+    refused: Option<OpenError>,
+    seconds: Seconds,
     total: Interval,
-    intervals: Vec<Interval>,
     problems: BTreeMap<String, u64>,
-    cpu: Duration,
     done: usize,
 }
 
-impl Books {
-    fn note(&mut self, told: Told) {
-        match told {
-            Told::Connected(Ok(())) => self.connected += 1,
-            Told::Connected(Err(error)) => {
-                self.not_connected += 1;
-                self.problem(error.to_string());
-                self.refused.get_or_insert(error);
-            }
-            Told::Failed(why) => self.problem(why),
-            Told::Done(cpu) => {
-                self.done += 1;
-                self.cpu += cpu;
-            }
-            Told::Measured(_) => {}
+impl Log {
+    fn new(workers: usize) -> Self {
+        Self {
+            connected: 0,
+            not_connected: 0,
+            refused: None,
+            seconds: Seconds::new(workers),
+            total: Interval::default(),
+            problems: BTreeMap::new(),
+            done: 0,
         }
+    }
+
+    /// Adds a second that is over to the whole.
+    fn take(&mut self, number: i64, interval: &Interval, watch: &mut impl Watch) {
+        let cpu = self.total.cpu;
+        self.total += interval;
+        if number < 0 {
+            // The warm-up is left out of every figure.
+            self.total.cpu = cpu;
+        }
+        watch.second(number, interval, self.total.in_flight());
     }
 
     fn problem(&mut self, why: String) {
+        let why = if self.problems.len() < MOST_PROBLEMS || self.problems.contains_key(&why) {
+            why
+        } else {
+            "others".to_owned()
+        };
         *self.problems.entry(why).or_default() += 1;
     }
-
-    /// Adds a worker's measurements to the second in which they were handed over.
-    fn measured(&mut self, interval: &Interval, since: Duration) {
-        self.total += interval;
-        let second = usize::try_from(since.as_secs()).unwrap_or(usize::MAX).saturating_sub(1);
-        if second < MOST_INTERVALS {
-            if self.intervals.len() <= second {
-                self.intervals.resize_with(second + 1, Interval::default);
-            }
-            self.intervals[second] += interval;
-        }
-    }
 }
-
-/// A day of seconds; a longer run keeps only its total beyond.
-const MOST_INTERVALS: usize = 86_400;

@@ -2,12 +2,13 @@
 //! per frame but for the phase, which is one relaxed load.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use crate::payload::Payloads;
 use crate::plan::Plan;
+use crate::run::End;
 
 /// How far a run has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +20,9 @@ pub enum Phase {
     Sending,
     /// No new frames; replies are awaited.
     Finishing,
-    /// Over, whatever is in flight.
+    /// Over: what is in flight has been awaited for as long as a reply may take.
+    Expired,
+    /// Over at once, whatever is in flight.
     Aborted,
 }
 
@@ -41,6 +44,10 @@ pub struct BadReply {
 /// How many wrong replies are kept to be shown.
 const SHOWN: usize = 8;
 
+/// How many misrouted replies are remembered until their frames are given up: a bound on what a
+/// server can make of the memory here.
+const MOST_MISROUTED: usize = 1 << 20;
+
 /// Shared by all threads of a run.
 #[derive(Debug)]
 pub struct Shared {
@@ -51,11 +58,17 @@ pub struct Shared {
     phase: AtomicU8,
     /// When the schedule begins; set when the connections are there.
     began: OnceLock<Instant>,
+    /// When frames were no longer sent.
+    stopped: OnceLock<Instant>,
     /// Frames that may still be sent.
     allowance: AtomicU64,
     /// Frames whose replies came out on other connections.
     misrouted: Mutex<HashSet<(u32, u64)>>,
     bad: Mutex<Vec<BadReply>>,
+    /// Whether any reply has been right.
+    answered: AtomicBool,
+    /// What ended the run, if not its plan.
+    end: OnceLock<End>,
 }
 
 impl Shared {
@@ -67,9 +80,12 @@ impl Shared {
             payloads,
             phase: AtomicU8::new(Phase::Connecting as u8),
             began: OnceLock::new(),
+            stopped: OnceLock::new(),
             allowance,
             misrouted: Mutex::default(),
             bad: Mutex::default(),
+            answered: AtomicBool::new(false),
+            end: OnceLock::new(),
         }
     }
 
@@ -79,6 +95,7 @@ impl Shared {
             0 => Phase::Connecting,
             1 => Phase::Sending,
             2 => Phase::Finishing,
+            3 => Phase::Expired,
             _ => Phase::Aborted,
         }
     }
@@ -88,6 +105,8 @@ impl Shared {
         if phase == Phase::Sending {
             // Only the first call counts.
             let _ = self.began.set(Instant::now());
+        } else {
+            let _ = self.stopped.set(Instant::now());
         }
         self.phase.fetch_max(phase as u8, Ordering::Release);
     }
@@ -95,6 +114,11 @@ impl Shared {
     /// When the schedule began; now, if it has not.
     pub fn began(&self) -> Instant {
         self.began.get().copied().unwrap_or_else(Instant::now)
+    }
+
+    /// When frames were no longer sent; `None` while they are.
+    pub fn stopped(&self) -> Option<Instant> {
+        self.stopped.get().copied()
     }
 
     /// Takes up to `frames` from what may still be sent.
@@ -121,12 +145,40 @@ impl Shared {
 
     /// Notes that the reply to a frame of another connection has come.
     pub fn misroute(&self, connection: u32, number: u64) {
-        lock(&self.misrouted).insert((connection, number));
+        let mut misrouted = lock(&self.misrouted);
+        if misrouted.len() < MOST_MISROUTED {
+            misrouted.insert((connection, number));
+        }
     }
 
     /// Whether the reply to this frame came out on another connection. Says so once.
     pub fn was_misrouted(&self, connection: u32, number: u64) -> bool {
         lock(&self.misrouted).remove(&(connection, number))
+    }
+
+    /// Misrouted replies whose frames were never given up: they had been answered as well.
+    pub fn misrouted_and_answered(&self) -> u64 {
+        lock(&self.misrouted).len() as u64
+    }
+
+    /// Says what ends the run; the first cause counts.
+    pub fn end(&self, end: End) {
+        let _ = self.end.set(end);
+    }
+
+    /// What ended the run, if not its plan.
+    pub fn ended(&self) -> Option<End> {
+        self.end.get().cloned()
+    }
+
+    /// A reply was right.
+    pub fn note_answer(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether any reply of the run has been right.
+    pub fn was_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Keeps a wrong reply to be shown, if it is one of the first.

@@ -2,44 +2,50 @@
 //! measurements. Workers share nothing while frames are sent.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io;
+use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use tokio::sync::watch;
-use tokio::task::LocalSet;
-use tokio::time::{Instant, interval_at, sleep};
-use volley_client::{Hello, Opened, Options, open};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use volley_proto::Reason;
 
 use crate::bench::Bench;
-use crate::exchange::{Client, Ended, Exchange, Terms};
+use crate::client::{MOST_CONNECTING, OpenError, Place, live};
 use crate::interval::Interval;
-use crate::pace::Turn;
 use crate::pacer::{Alarms, pace};
+use crate::plan::{Pace, nanos};
+use crate::seconds::{next_cut, number_at};
 use crate::shared::{Phase, Shared};
-
-/// How often a worker hands over what it has measured.
-pub const INTERVAL: Duration = Duration::from_secs(1);
-
-/// The pauses before a connection is opened again that could not be: doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a worker tells the run.
 #[derive(Debug)]
 pub enum Told {
     /// A connection is there for the first time, or could not be had.
-    Connected(Result<(), volley_client::Error>),
-    /// A connection failed in the middle of the run.
-    Failed(String),
-    /// The measurements since the last one.
-    Measured(Box<Interval>),
-    /// The worker is done; the processor time that its thread took.
-    Done(Duration),
+    Connected(Result<(), OpenError>),
+    /// A connection failed, or could not be opened again.
+    Failed {
+        /// What went wrong.
+        why: String,
+        /// Whether the peer speaks in frames, as far as is known.
+        is_framed: bool,
+    },
+    /// A server asked for no more frames on a connection.
+    GoAway(Reason),
+    /// The measurements of second `number` of the run.
+    Measured {
+        /// Counted from the end of the warm-up, so that those of the warm-up are below 0.
+        number: i64,
+        /// What was measured in it.
+        interval: Box<Interval>,
+    },
+    /// The worker is done.
+    Done,
 }
 
 /// One worker's share of a run.
@@ -55,60 +61,63 @@ pub struct Worker {
     pub told: mpsc::Sender<Told>,
 }
 
-/// What the tasks of one worker share.
-struct Place {
-    shared: Arc<Shared>,
-    alarms: Alarms,
-    bench: RefCell<Bench>,
-    phases: watch::Receiver<Phase>,
-    told: mpsc::Sender<Told>,
-}
-
 impl Worker {
     /// Runs to the end of the run, on the thread that calls it.
     ///
     /// # Errors
     ///
     /// When the system gives no runtime or no timer.
+    ///
+    /// # Panics
+    ///
+    /// When a connection's task does, which is a defect.
     pub fn run(self) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let told = self.told.clone();
         LocalSet::new().block_on(&runtime, self.serve())?;
         // A run that has been given up listens no more.
-        let _ = told.send(Told::Done(thread_time()));
+        let _ = told.send(Told::Done);
         Ok(())
     }
 
     async fn serve(self) -> io::Result<()> {
         let Self { shared, connections, mut phases, told } = self;
-        let is_open = !matches!(shared.plan.pace, crate::plan::Pace::Closed);
-        let warmup = u64::try_from(shared.plan.warmup.as_nanos()).unwrap_or(u64::MAX);
+        let is_open = !matches!(shared.plan.pace, Pace::Closed);
+        let warmup = nanos(shared.plan.warmup);
+        let timeout = shared.plan.timeout;
         let place = Rc::new(Place {
             alarms: Alarms::new(connections.len()),
             bench: RefCell::new(Bench::new(shared.began(), warmup, is_open)),
             phases: phases.clone(),
+            connecting: Semaphore::new(MOST_CONNECTING),
+            started: Instant::now(),
             shared,
             told,
         });
-        let mut clients = tokio::task::JoinSet::new();
+        let mut clients = JoinSet::new();
         for (seat, &connection) in connections.iter().enumerate() {
             clients.spawn_local(live(Rc::clone(&place), seat, connection));
         }
-        let mut ticks = interval_at(Instant::now() + INTERVAL, INTERVAL);
-        let timeout = place.shared.plan.timeout;
-        let sweep = (timeout / 4).clamp(Duration::from_millis(5), Duration::from_secs(1));
-        let mut sweeps = interval_at(Instant::now() + sweep, sweep);
+        let mut meter = Meter::new(warmup);
+        let mut sweeps = interval((timeout / 4).clamp(SHORTEST_SWEEP, LONGEST_SWEEP));
+        sweeps.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let pacer = pace(&place.alarms, || place.bench.borrow().now());
         tokio::pin!(pacer);
         loop {
             // All branches are cancel safe.
             tokio::select! {
                 failed = &mut pacer => return failed,
-                done = clients.join_next() => if done.is_none() { break },
+                done = clients.join_next() => match done {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => match error.try_into_panic() {
+                        Ok(panic) => resume_unwind(panic),
+                        Err(_) => break,
+                    },
+                    None => break,
+                },
                 changed = phases.changed() => {
                     if changed.is_err() { break }
-                    place.bench.borrow_mut().begin(place.shared.began());
-                    if *phases.borrow_and_update() == Phase::Sending { ticks.reset() }
+                    if *phases.borrow_and_update() == Phase::Sending { meter.begin(&place) }
                     place.alarms.wake_all();
                 }
                 _ = sweeps.tick() => {
@@ -117,120 +126,65 @@ impl Worker {
                     drop(bench);
                     place.alarms.wake_all();
                 }
-                _ = ticks.tick() => place.hand_over(),
+                () = meter.next_cut() => meter.cut(&place),
             }
         }
-        place.hand_over();
+        meter.cut(&place);
         Ok(())
     }
 }
 
-impl Place {
-    /// Tells what has been measured since the last time.
-    fn hand_over(&self) {
-        let fresh = {
-            let bench = self.bench.borrow();
-            bench.interval.like()
-        };
-        let measured = std::mem::replace(&mut self.bench.borrow_mut().interval, fresh);
-        let _ = self.told.send(Told::Measured(Box::new(measured)));
-    }
+/// How often overdue frames are looked for: four times in a time-out, within reason.
+const SHORTEST_SWEEP: Duration = Duration::from_millis(5);
+const LONGEST_SWEEP: Duration = Duration::from_secs(1);
 
-    fn is_sending(&self) -> bool {
-        self.shared.phase() <= Phase::Sending
-    }
+/// Cuts what is measured into seconds.
+struct Meter {
+    warmup: u64,
+    /// When the run began; `None` before.
+    began: Option<Instant>,
+    /// The end of the current second.
+    cut_at: u64,
+    /// Processor time of this thread at the last cut.
+    cpu: Duration,
 }
 
-/// A client's life: one connection after the other, until the run is over.
-async fn live(place: Rc<Place>, seat: usize, connection: u32) {
-    let plan = &place.shared.plan;
-    let mut client = Client {
-        connection,
-        turn: Turn::new(plan, connection),
-        number: 0,
-        sizes: fastrand::Rng::with_seed(plan.seed.rotate_left(32) ^ u64::from(connection)),
-    };
-    let mut is_first = true;
-    let mut pause = FIRST_PAUSE;
-    let mut phases = place.phases.clone();
-    while place.is_sending() {
-        let began = Instant::now();
-        let target = &plan.targets[connection as usize % plan.targets.len()];
-        let opened = open(target, &options(&place.shared)).await;
-        let opened = match opened {
-            Ok(opened) => {
-                let mut bench = place.bench.borrow_mut();
-                bench.interval.connect.record(nanos(began.elapsed()), 1);
-                bench.interval.reconnects += u64::from(!is_first);
-                pause = FIRST_PAUSE;
-                opened
-            }
-            Err(error) => {
-                let told = if is_first {
-                    Told::Connected(Err(error))
-                } else {
-                    Told::Failed(error.to_string())
-                };
-                let _ = place.told.send(told);
-                is_first = false;
-                if !plan.life.reconnect {
-                    return;
-                }
-                tokio::select! {
-                    () = sleep(pause) => {}
-                    _ = phases.wait_for(|phase| *phase > Phase::Sending) => {}
-                }
-                pause = (pause * 2).min(LONGEST_PAUSE);
-                continue;
-            }
-        };
-        if is_first {
-            is_first = false;
-            let _ = place.told.send(Told::Connected(Ok(())));
-        }
-        if phases.wait_for(|phase| *phase >= Phase::Sending).await.is_err() {
-            return;
-        }
-        let Opened { stream, reply, max_frame, early, .. } = opened;
-        let terms = Terms { kind: reply, max_frame };
-        let shared = Arc::clone(&place.shared);
-        let mut exchange = Exchange::new(stream, shared, &mut client, terms, &early);
-        let ended = poll_fn(|cx| {
-            place.alarms.listen(seat, cx.waker());
-            let polled = exchange.poll(cx, &mut place.bench.borrow_mut());
-            if polled.is_pending()
-                && let Some(instant) = exchange.alarm()
-            {
-                place.alarms.set(instant, seat);
-            }
-            polled
-        })
-        .await;
-        match ended {
-            Ended::Done => return,
-            Ended::Spent | Ended::GoAway => {}
-            Ended::Failed(_, why) => {
-                let _ = place.told.send(Told::Failed(why));
-                if !plan.life.reconnect {
-                    return;
-                }
-            }
+impl Meter {
+    const fn new(warmup: u64) -> Self {
+        Self { warmup, began: None, cut_at: 0, cpu: Duration::ZERO }
+    }
+
+    fn begin(&mut self, place: &Place) {
+        let began = place.shared.began();
+        place.bench.borrow_mut().begin(began);
+        self.began = Some(Instant::from_std(began));
+        self.cut_at = next_cut(0, self.warmup);
+        self.cpu = thread_time();
+    }
+
+    /// Waits for the end of the current second; for ever before the run has begun.
+    async fn next_cut(&self) {
+        match self.began {
+            Some(began) => sleep_until(began + Duration::from_nanos(self.cut_at)).await,
+            None => std::future::pending().await,
         }
     }
-}
 
-fn options(shared: &Shared) -> Options {
-    let plan = &shared.plan;
-    let mut options = Options::default();
-    options.connect_timeout = plan.timeout;
-    options.reply = plan.reply.unwrap_or_default();
-    options.hello =
-        plan.hello.then(|| Hello { wanted: plan.reply, name: "volley-load".to_owned() });
-    options
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+    /// Hands over what has been measured since the last time.
+    fn cut(&mut self, place: &Place) {
+        let mut bench = place.bench.borrow_mut();
+        let now = bench.now();
+        let fresh = bench.interval.like();
+        let mut interval = std::mem::replace(&mut bench.interval, fresh);
+        drop(bench);
+        let cpu = thread_time();
+        interval.cpu = cpu.saturating_sub(self.cpu);
+        self.cpu = cpu;
+        let number = number_at(now.min(self.cut_at.max(1)), self.warmup);
+        self.cut_at = next_cut(now, self.warmup);
+        let interval = Box::new(interval);
+        let _ = place.told.send(Told::Measured { number, interval });
+    }
 }
 
 /// Processor time of the calling thread.

@@ -6,9 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use volley_load::interval::Interval;
 use volley_load::ledger::{Column, Loss};
 use volley_load::plan::{Arrivals, Life, Pace, Plan, Sizes, Stop};
-use volley_load::run::{Outcome, Run, RunError};
+use volley_load::run::{End, Outcome, Run, RunError, Watch};
 use volley_load::schedule::Schedule;
 use volley_proto::{Control, Endpoint, MaxFrame, Reason, ReplyKind, Text};
 use volley_server::{Config, Summary, bind, serve};
@@ -45,35 +46,26 @@ fn plan(target: &Target) -> Plan {
     Plan {
         targets: vec![target.endpoint.clone()],
         connections: 4,
-        idle: 0,
-        connect_rate: None,
-        sources: Vec::new(),
         pipeline: 8,
         sizes: Sizes::Range(0, 300),
-        payload: None,
-        hello: true,
-        reply: None,
-        pace: Pace::Closed,
         stop: Stop { duration: None, frames: Some(5000) },
-        warmup: Duration::ZERO,
         timeout: Duration::from_secs(20),
-        life: Life { frames: None, reconnect: true },
-        seed: 1,
         threads: 2,
+        ..Plan::default()
     }
 }
 
 fn run(plan: Plan) -> Outcome {
-    Run::start(plan).unwrap().finish(|_| {}).unwrap()
+    Run::start(plan).unwrap().finish(&mut ()).unwrap()
 }
 
 /// All frames came back right, and the latencies are theirs.
 fn all_is_well(outcome: &Outcome, frames: u64) {
-    let ledger = &outcome.total.books.run;
+    let ledger = &outcome.total.run.ledger;
     assert_eq!((ledger.sent(), ledger.imbalance()), (frames, 0), "{:?}", outcome.problems);
     assert_eq!(ledger.count(Column::Ok), frames);
-    assert_eq!(outcome.total.service.histogram().len(), frames);
-    assert!(outcome.complete && outcome.problems.is_empty(), "{:?}", outcome.problems);
+    assert_eq!(outcome.total.run.service.histogram().len(), frames);
+    assert!(outcome.end == End::Planned && outcome.problems.is_empty(), "{:?}", outcome.problems);
 }
 
 #[test]
@@ -85,7 +77,7 @@ fn a_closed_loop_sends_as_many_frames_as_the_plan_has() {
         assert_eq!(outcome.connected, 4);
         let summary = target.finish();
         assert_eq!((summary.accepted, summary.frames_answered), (4, 5000));
-        assert_eq!(outcome.total.bytes_sent, summary.bytes_received);
+        assert_eq!(outcome.total.run.bytes_sent, summary.bytes_received);
     }
 }
 
@@ -97,8 +89,8 @@ fn an_open_loop_sends_every_planned_frame_and_tells_its_delay() {
         let pace = Pace::Open { schedule, arrivals };
         let outcome = run(Plan { pace, hello: false, ..plan(&target) });
         all_is_well(&outcome, 5000);
-        assert_eq!(outcome.total.response.histogram().len(), 5000);
-        assert_eq!(outcome.total.send_delay.histogram().len(), 5000);
+        assert_eq!(outcome.total.run.response.histogram().len(), 5000);
+        assert_eq!(outcome.total.run.send_delay.histogram().len(), 5000);
         target.finish();
     }
 }
@@ -112,11 +104,11 @@ fn a_warm_up_is_left_out_of_every_figure_and_has_a_ledger_of_its_own() {
     };
     let warmup = Duration::from_millis(100);
     let outcome = run(Plan { pace, warmup, ..plan(&target) });
-    let books = &outcome.total.books;
+    let (warmup, run) = (&outcome.total.warmup.ledger, &outcome.total.run.ledger);
     // 100 ms at 10 frames a millisecond.
-    assert_eq!((books.warmup.sent(), books.warmup.imbalance()), (1000, 0));
-    assert_eq!((books.run.sent(), books.run.imbalance()), (4000, 0));
-    assert_eq!(outcome.total.service.histogram().len(), 4000);
+    assert_eq!((warmup.sent(), warmup.imbalance()), (1000, 0));
+    assert_eq!((run.sent(), run.imbalance()), (4000, 0));
+    assert_eq!(outcome.total.run.service.histogram().len(), 4000);
     target.finish();
 }
 
@@ -128,7 +120,16 @@ fn connections_that_are_spent_are_opened_anew() {
     all_is_well(&outcome, 5000);
     let summary = target.finish();
     assert!(summary.accepted >= 500, "{summary}");
-    assert_eq!(outcome.total.reconnects, summary.accepted - 4);
+    assert_eq!(outcome.total.run.reconnects, summary.accepted - 4);
+}
+
+/// Stops the server in the middle of a run.
+struct StopAfterASecond(Option<Target>);
+
+impl Watch for StopAfterASecond {
+    fn second(&mut self, _: i64, _: &Interval, _: u64) {
+        drop(self.0.take().map(Target::finish));
+    }
 }
 
 #[test]
@@ -137,11 +138,11 @@ fn a_server_that_goes_away_loses_nothing() {
     let stop = Stop { duration: Some(Duration::from_secs(2)), frames: None };
     let life = Life { frames: None, reconnect: false };
     let run = Run::start(Plan { stop, life, ..plan(&target) }).unwrap();
-    let mut target = Some(target);
-    // The first measurements are handed over in the middle of the run.
-    let outcome = run.finish(|_| drop(target.take().map(Target::finish))).unwrap();
-    let ledger = &outcome.total.books.run;
-    assert!(ledger.sent() > 0 && target.is_none());
+    let mut stopper = StopAfterASecond(Some(target));
+    let outcome = run.finish(&mut stopper).unwrap();
+    let ledger = &outcome.total.run.ledger;
+    assert!(ledger.sent() > 0 && stopper.0.is_none());
+    assert_eq!(outcome.end, End::Failed("the server said GOAWAY: shutting down".to_owned()));
     assert_eq!((ledger.imbalance(), ledger.failed()), (0, 0), "{:?}", outcome.problems);
 }
 
@@ -168,7 +169,7 @@ fn what_a_dead_server_still_owed_is_lost_by_its_reason() {
     };
     let outcome = run(plan);
     server.join().unwrap();
-    let ledger = &outcome.total.books.run;
+    let ledger = &outcome.total.run.ledger;
     assert_eq!((ledger.sent(), ledger.count(Column::Lost(Loss::Reset))), (8, 8));
     assert_eq!(ledger.imbalance(), 0);
     assert_eq!(outcome.problems.len(), 1, "{:?}", outcome.problems);
@@ -196,7 +197,7 @@ fn what_comes_together_with_welcome_is_heard() {
     server.join().unwrap();
     let problems: Vec<_> = outcome.problems.keys().collect();
     assert_eq!(problems, ["the server said: denied: come back tomorrow"]);
-    assert_eq!(outcome.total.books.run.imbalance(), 0);
+    assert_eq!(outcome.total.run.ledger.imbalance(), 0);
     target.finish();
 }
 
@@ -205,6 +206,6 @@ fn a_target_that_refuses_is_an_error() {
     let target = Target::start(Config::default());
     let plan = plan(&target);
     target.finish();
-    let refused = Run::start(plan).unwrap().finish(|_| {});
-    assert!(matches!(refused, Err(RunError::Connect(_))), "{refused:?}");
+    let refused = Run::start(plan).unwrap().finish(&mut ());
+    assert!(matches!(refused, Err(RunError::Open(_))), "{refused:?}");
 }

@@ -1,0 +1,3 @@
+//! From the report to text: one file per format.
+
+pub mod json;
