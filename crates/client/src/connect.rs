@@ -1,13 +1,13 @@
 //! From an endpoint to a connection on which frames can be sent.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::codec::FramedRead;
 use volley_proto::{
@@ -17,6 +17,7 @@ use volley_proto::{
 use crate::connection::{Connection, Terms};
 use crate::deadline::deadline;
 use crate::error::{Error, ProtocolError};
+use crate::local::bind_address;
 
 /// How to connect, and what to expect of the server.
 ///
@@ -41,10 +42,16 @@ pub struct Options {
     pub reply: ReplyKind,
     /// The longest payload to send to a server that is not greeted; WELCOME tells a greeted one's.
     pub max_frame: MaxFrame,
+    /// The address of this machine to connect from; the system chooses the port, and without an
+    /// address that too. The endpoint is then tried only at its addresses of the same family.
+    ///
+    /// Two connections may have the same local port if they differ in either address or in the
+    /// server's port. So each local address brings a whole range of ports for each server.
+    pub local: Option<IpAddr>,
 }
 
 impl Default for Options {
-    /// 5 s for each, a HELLO that takes the listener's own reply.
+    /// 5 s for each, a HELLO that takes the listener's own reply, any local address.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
@@ -52,6 +59,7 @@ impl Default for Options {
             hello: Some(Hello::default()),
             reply: ReplyKind::Echo,
             max_frame: MaxFrame::CEILING,
+            local: None,
         }
     }
 }
@@ -97,9 +105,9 @@ pub struct Opened {
 ///
 /// # Errors
 ///
-/// [`Error::Resolve`], [`Error::Connect`], [`Error::ConnectTimedOut`], [`Error::Refused`] by a
-/// server that says why, [`Error::NoWelcome`] from one that does not know HELLO,
-/// [`Error::Protocol`] from one that speaks something else.
+/// [`Error::Resolve`], [`Error::Bind`], [`Error::Family`], [`Error::Connect`],
+/// [`Error::ConnectTimedOut`], [`Error::Refused`] by a server that says why, [`Error::NoWelcome`]
+/// from one that does not know HELLO, [`Error::Protocol`] from one that speaks something else.
 pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Error> {
     let deadline = deadline(Instant::now(), options.connect_timeout);
     let late = |awaited| Error::ConnectTimedOut {
@@ -109,7 +117,7 @@ pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Erro
     };
     let addresses =
         timeout_at(deadline, resolve(endpoint)).await.map_err(|_| late("address"))??;
-    let mut stream = timeout_at(deadline, connect_to_any(endpoint, &addresses))
+    let mut stream = timeout_at(deadline, connect_to_any(endpoint, &addresses, options.local))
         .await
         .map_err(|_| late("connection"))??;
     // A lost delay is no reason to give up a connection that works.
@@ -146,16 +154,46 @@ async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Error> {
     }
 }
 
-async fn connect_to_any(endpoint: &Endpoint, addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
-    let none = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    let mut failed = Error::Resolve { endpoint: endpoint.clone(), source: none };
-    for &address in addresses {
-        match TcpStream::connect(address).await {
+async fn connect_to_any(
+    endpoint: &Endpoint,
+    addresses: &[SocketAddr],
+    local: Option<IpAddr>,
+) -> Result<TcpStream, Error> {
+    let mut failed = no_address(endpoint, addresses, local);
+    let fits = |to: &&SocketAddr| local.is_none_or(|local| local.is_ipv4() == to.is_ipv4());
+    for &address in addresses.iter().filter(fits) {
+        match connect_to(endpoint, address, local).await {
             Ok(stream) => return Ok(stream),
-            Err(source) => failed = Error::Connect { endpoint: endpoint.clone(), address, source },
+            Err(error) => failed = error,
         }
     }
     Err(failed)
+}
+
+/// Why no address is tried, if none is.
+fn no_address(endpoint: &Endpoint, addresses: &[SocketAddr], local: Option<IpAddr>) -> Error {
+    let endpoint = endpoint.clone();
+    match local {
+        Some(local) if !addresses.is_empty() => Error::Family { endpoint, local },
+        _ => {
+            let source = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+            Error::Resolve { endpoint, source }
+        }
+    }
+}
+
+async fn connect_to(
+    endpoint: &Endpoint,
+    address: SocketAddr,
+    local: Option<IpAddr>,
+) -> Result<TcpStream, Error> {
+    let failed = |source| Error::Connect { endpoint: endpoint.clone(), address, source };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.map_err(failed)?;
+    if let Some(local) = local {
+        bind_address(&socket, local).map_err(|source| Error::Bind { local, source })?;
+    }
+    socket.connect(address).await.map_err(failed)
 }
 
 async fn await_welcome(

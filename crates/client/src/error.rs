@@ -1,7 +1,7 @@
 //! What can go wrong between a frame and its reply, told apart.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use volley_proto::{Address, Endpoint, Foreign, FrameError, Reason};
@@ -32,6 +32,26 @@ pub enum Error {
         address: SocketAddr,
         /// What the system said.
         source: io::Error,
+    },
+    /// [`Options::local`] cannot be connected from: mostly it is no address of this machine.
+    ///
+    /// [`Options::local`]: crate::Options::local
+    #[error("cannot connect from {local}: {source}")]
+    Bind {
+        /// The address to connect from.
+        local: IpAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The endpoint has no address of the family of [`Options::local`].
+    ///
+    /// [`Options::local`]: crate::Options::local
+    #[error("cannot connect to {endpoint} from {local}: it has no {} address", family(*local))]
+    Family {
+        /// Where to connect.
+        endpoint: Endpoint,
+        /// The address to connect from.
+        local: IpAddr,
     },
     /// The endpoint's transport is not one that this version speaks.
     #[error("cannot connect to {endpoint}: the transport is not supported")]
@@ -169,6 +189,10 @@ fn books(answered: u64, outstanding: u64) -> String {
 
 fn frames(count: u64) -> String {
     format!("{count} frame{}", if count == 1 { "" } else { "s" })
+}
+
+const fn family(address: IpAddr) -> &'static str {
+    if address.is_ipv4() { "IPv4" } else { "IPv6" }
 }
 
 /// The endpoint, and behind a name the address that it stands for.

@@ -28,6 +28,7 @@ mod connect;
 mod connection;
 mod deadline;
 mod error;
+mod local;
 
 pub use check::{Mismatch, Reply};
 pub use connect::{Hello, Opened, Options, open};

@@ -75,7 +75,7 @@ impl Failure {
 const fn client_exit(error: &Error) -> Exit {
     match error {
         Error::Resolve { .. } => Exit::NoHost,
-        Error::Connect { .. } => Exit::Unavailable,
+        Error::Connect { .. } | Error::Bind { .. } | Error::Family { .. } => Exit::Unavailable,
         Error::Unsupported { .. } => Exit::Usage,
         Error::ConnectTimedOut { .. } | Error::TimedOut { .. } | Error::GoingAway { .. } => {
             Exit::TryAgain

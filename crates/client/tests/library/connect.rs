@@ -7,7 +7,7 @@ use volley_client::{Connection, Error, Options, ProtocolError};
 use volley_proto::{Endpoint, Foreign, MaxFrame, Reason, ReplyKind};
 
 use crate::scripted::{Peer, listen, play, within};
-use crate::{connect, hasty, patient, silent, wanting};
+use crate::{connect, from, hasty, patient, silent, wanting};
 
 /// How connecting fails when the server answers HELLO in this way.
 async fn failure(server: impl AsyncFnOnce(Peer), options: &Options) -> Error {
@@ -130,6 +130,43 @@ async fn a_name_is_tried_at_each_of_its_addresses() {
     let endpoint: Endpoint = format!("localhost:{port}").parse().unwrap();
     let connection = within(Connection::connect(&endpoint, &silent(patient()))).await;
     connection.unwrap();
+}
+
+#[tokio::test]
+async fn connects_from_the_address_that_is_asked_for() {
+    let server = async |mut peer: Peer| {
+        assert_eq!(peer.stream.peer_addr().unwrap().ip().to_string(), "127.0.0.2");
+        peer.greet(ReplyKind::Echo).await;
+        peer.echo(1).await;
+    };
+    play(server, async |endpoint| {
+        let mut connection = connect(&endpoint, &from("127.0.0.2")).await;
+        assert_eq!(connection.request("x").await.unwrap().payload, "x");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_address_of_another_machine_cannot_be_connected_from() {
+    let (_listener, endpoint) = listen().await;
+    // RFC 5737: for documentation, never of any machine.
+    let error = within(Connection::connect(&endpoint, &from("192.0.2.1"))).await.unwrap_err();
+    let message = error.to_string();
+    let Error::Bind { local, source } = error else { panic!("{error:?}") };
+    assert_eq!(local.to_string(), "192.0.2.1");
+    assert_eq!(source.kind(), io::ErrorKind::AddrNotAvailable);
+    assert!(message.starts_with("cannot connect from 192.0.2.1: "), "{message}");
+}
+
+#[tokio::test]
+async fn only_addresses_of_the_family_of_the_local_one_are_tried() {
+    let (_listener, endpoint) = listen().await;
+    let error = within(Connection::connect(&endpoint, &from("::1"))).await.unwrap_err();
+    assert!(matches!(error, Error::Family { .. }), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        format!("cannot connect to {endpoint} from ::1: it has no IPv6 address")
+    );
 }
 
 #[tokio::test]

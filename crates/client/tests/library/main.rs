@@ -56,6 +56,13 @@ fn wanting(kind: ReplyKind) -> Options {
     options
 }
 
+/// From a local address.
+fn from(local: &str) -> Options {
+    let mut options = patient();
+    options.local = Some(local.parse().unwrap());
+    options
+}
+
 async fn connect(endpoint: &Endpoint, options: &Options) -> Connection {
     Connection::connect(endpoint, options).await.unwrap()
 }
