@@ -36,7 +36,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut targets = vec![Target::framed_echo()?];
     targets.extend(args.targets.targets()?);
-    let possible = descriptors::connections();
+    let possible = descriptors::connections()?;
     ensure!(possible > 0, "the limit on open files allows no connection: raise it (ulimit -Hn)");
     let connections = args.connections.min(possible);
     if connections < args.connections {

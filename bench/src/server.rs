@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut others = vec![Target::framed_echo()?];
     others.extend(args.targets.targets()?);
     ensure!(
-        args.grid.most_connections() <= descriptors::connections(),
+        args.grid.most_connections() <= descriptors::connections()?,
         "{} connections need more open files than the limit allows: raise it (ulimit -Hn) or use \
          a smaller --grid",
         args.grid.most_connections()

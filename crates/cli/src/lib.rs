@@ -1,10 +1,12 @@
-//! What Volley's programs share on the command line: the table of exit codes, numbers with
-//! units, and flags that more than one of them has. Their output stays with each program.
+//! What Volley's programs share: the table of exit codes, numbers with units, flags that more than
+//! one of them has, and the limit on descriptors. Their output stays with each program.
 
+mod descriptors;
 mod exit;
 mod reply;
 mod units;
 
+pub use descriptors::raise_descriptor_limit;
 pub use exit::Exit;
 pub use reply::Reply;
 pub use units::{parse_bytes, parse_duration, parse_timeout};

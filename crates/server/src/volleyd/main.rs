@@ -10,20 +10,19 @@ use std::io::{self, Write};
 use args::Args;
 use clap::Parser;
 use logging::fatal;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use volley_cli::Exit;
+use volley_cli::{Exit, raise_descriptor_limit};
 use volley_server::{Config, ConnectionLimit, ServeError, Summary, serve};
 
 fn main() -> Exit {
     let args = Args::parse();
     logging::init(&args.log, args.log_format);
     let outcome = raise_descriptor_limit()
-        .and_then(|()| runtime(args.threads.into()))
+        .and_then(|_| runtime(args.threads.into()))
         .map_err(|error| {
             fatal(&format_args!("cannot set up the process: {error}"));
             Exit::Unavailable
@@ -136,12 +135,4 @@ fn runtime(threads: usize) -> io::Result<Runtime> {
         _ => runtime::Builder::new_multi_thread(),
     };
     builder.worker_threads(threads).event_interval(TASKS_PER_LOOK).enable_all().build()
-}
-
-/// Lifts the soft limit on descriptors to the hard one: the soft one is low for the sake of
-/// programs that use select(2), which this one doesn't.
-fn raise_descriptor_limit() -> io::Result<()> {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    Ok(setrlimit(Resource::Nofile, limit)?)
 }
