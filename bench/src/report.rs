@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use anyhow::{Context, Result};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
+use thousands::Separable;
 
 use crate::grid::Load;
 use crate::stats::{geometric_mean, median};
@@ -103,15 +104,7 @@ fn table(head: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> Table {
 
 /// A whole number with a comma between the thousands.
 pub(crate) fn group(number: f64) -> String {
-    let digits = format!("{:.0}", number.abs());
-    let mut grouped = if number < 0.0 { "-".to_owned() } else { String::new() };
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
+    format!("{number:.0}").separate_with_commas()
 }
 
 /// Prints a result on stdout. A reader that has gone away is no error.
