@@ -112,13 +112,13 @@ impl Planned {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
     use crate::plan::Stop;
 
-    fn plan(connections: u32, arrivals: Arrivals) -> Plan {
+    pub(crate) fn plan(connections: u32, arrivals: Arrivals) -> Plan {
         let schedule = Schedule::steady(1000.0, 1).unwrap();
         let pace = Pace::Open { schedule, arrivals };
         Plan { connections, pace, stop: Stop::default(), ..Plan::default() }
