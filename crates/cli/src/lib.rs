@@ -3,10 +3,12 @@
 
 mod descriptors;
 mod exit;
+mod printable;
 mod reply;
 mod units;
 
 pub use descriptors::raise_descriptor_limit;
 pub use exit::Exit;
+pub use printable::printable;
 pub use reply::Reply;
 pub use units::{parse_bytes, parse_duration, parse_timeout};

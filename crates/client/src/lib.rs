@@ -23,6 +23,8 @@
 //! payload, its frame's number and the sum of the payload bytes sent so far: then every byte
 //! arrived whole, in order and once. Anything else is a [`Mismatch`].
 
+#[cfg(feature = "advice")]
+pub mod advice;
 mod check;
 mod connect;
 mod connection;

@@ -2,9 +2,10 @@
 
 use std::io::{self, Write};
 
-use volley_cli::Exit;
-use volley_client::{Error, Mismatch, ProtocolError};
-use volley_proto::{FrameError, Reason, ReplyKind};
+use volley_cli::{Exit, printable};
+use volley_client::advice::{exit, with_hint};
+use volley_client::{Error, Mismatch};
+use volley_proto::ReplyKind;
 
 /// Why the program does not exit 0.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +30,9 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    pub(crate) const fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Client(error) => client_exit(error),
+            Self::Client(error) => exit(error),
             Self::Mismatches { .. } | Self::NotGranted { .. } => Exit::Failure,
             Self::LineTooLong { .. } => Exit::BadData,
             Self::Stdin { .. } | Self::Stdout { .. } => Exit::Io,
@@ -45,56 +46,10 @@ impl Failure {
         if matches!(self, Self::Signal(_)) {
             return;
         }
-        let hint = self.hint();
-        let (open, close) = if hint.is_empty() { ("", "") } else { (" (", ")") };
-        tell(&format!("{self}{open}{hint}{close}"));
-    }
-
-    fn hint(&self) -> &'static str {
         match self {
-            Self::Client(Error::Connect { source, .. })
-                if source.kind() == io::ErrorKind::ConnectionRefused =>
-            {
-                "is volleyd running there?"
-            }
-            Self::Client(Error::NoWelcome { .. }) => "try --no-hello",
-            Self::Client(Error::ConnectTimedOut { awaited: "WELCOME", .. }) => {
-                "it may not know HELLO: try --no-hello, or a longer --timeout"
-            }
-            Self::Client(Error::ConnectTimedOut { .. } | Error::TimedOut { .. }) => {
-                "try a longer --timeout"
-            }
-            Self::Client(Error::Protocol(ProtocolError::Frame(
-                FrameError::TooLarge { .. } | FrameError::ControlLength { .. },
-            ))) => "is it a framed server?",
-            _ => "",
+            Self::Client(error) => tell(&with_hint(error)),
+            _ => tell(&self.to_string()),
         }
-    }
-}
-
-const fn client_exit(error: &Error) -> Exit {
-    match error {
-        Error::Resolve { .. } => Exit::NoHost,
-        Error::Connect { .. } | Error::Bind { .. } | Error::Family { .. } => Exit::Unavailable,
-        Error::Unsupported { .. } => Exit::Usage,
-        Error::ConnectTimedOut { .. } | Error::TimedOut { .. } | Error::GoingAway { .. } => {
-            Exit::TryAgain
-        }
-        Error::Refused { reason, .. } => refused_exit(*reason),
-        Error::NoWelcome { .. } | Error::Protocol(_) => Exit::Protocol,
-        Error::TooLarge { .. } => Exit::BadData,
-        // A mismatch, or a loss.
-        _ => Exit::Failure,
-    }
-}
-
-/// The connection was refused for a fault of the frames, of the protocol, or of the moment.
-const fn refused_exit(reason: Reason) -> Exit {
-    match reason {
-        Reason::TooLarge => Exit::BadData,
-        Reason::Protocol => Exit::Protocol,
-        Reason::Internal | Reason::Denied | Reason::Other(_) => Exit::Failure,
-        _ => Exit::TryAgain,
     }
 }
 
@@ -103,16 +58,9 @@ pub(crate) fn report_mismatch(mismatch: &Mismatch) {
     tell(&mismatch.to_string());
 }
 
-/// Writes a message to stderr. It may carry text from the server, so control characters are shown,
-/// not sent to the terminal. Without a stderr there is nobody to tell.
+/// Writes a message to stderr. It may carry text from the server, so it is made
+/// printable. Without a stderr there is nobody to tell.
 pub(crate) fn tell(message: &str) {
-    let mut shown = String::with_capacity(message.len());
-    for character in message.chars() {
-        if character.is_control() {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
+    let shown = printable(message);
     let _ = writeln!(io::stderr(), "volley: {shown}");
 }

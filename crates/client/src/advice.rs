@@ -1,0 +1,62 @@
+//! What a program does with an error of this library: its exit code, and what to try next.
+
+use std::io;
+
+use volley_cli::Exit;
+use volley_proto::{FrameError, Reason};
+
+use crate::{Error, ProtocolError};
+
+/// The exit code of a program that ends with this error.
+pub const fn exit(error: &Error) -> Exit {
+    match error {
+        Error::Resolve { .. } => Exit::NoHost,
+        Error::Connect { .. } | Error::Bind { .. } | Error::Family { .. } => Exit::Unavailable,
+        Error::Unsupported { .. } => Exit::Usage,
+        Error::ConnectTimedOut { .. } | Error::TimedOut { .. } | Error::GoingAway { .. } => {
+            Exit::TryAgain
+        }
+        Error::Refused { reason, .. } => refused_exit(*reason),
+        Error::NoWelcome { .. } | Error::Protocol(_) => Exit::Protocol,
+        Error::TooLarge { .. } => Exit::BadData,
+        // A mismatch, or a loss.
+        _ => Exit::Failure,
+    }
+}
+
+/// The connection was refused for a fault of the frames, of the protocol, or of the moment.
+const fn refused_exit(reason: Reason) -> Exit {
+    match reason {
+        Reason::TooLarge => Exit::BadData,
+        Reason::Protocol => Exit::Protocol,
+        Reason::Internal | Reason::Denied | Reason::Other(_) => Exit::Failure,
+        _ => Exit::TryAgain,
+    }
+}
+
+/// The error's message, with what to try next behind it if there is something.
+pub fn with_hint(error: &Error) -> String {
+    match hint(error) {
+        "" => error.to_string(),
+        hint => format!("{error} ({hint})"),
+    }
+}
+
+fn hint(error: &Error) -> &'static str {
+    match error {
+        Error::Connect { source, .. } => match source.kind() {
+            io::ErrorKind::ConnectionRefused => "is volleyd running there?",
+            io::ErrorKind::AddrNotAvailable => "no local port is free: use more local addresses",
+            _ => "",
+        },
+        Error::NoWelcome { .. } => "try --no-hello",
+        Error::ConnectTimedOut { awaited: "WELCOME", .. } => {
+            "it may not know HELLO: try --no-hello, or a longer --timeout"
+        }
+        Error::ConnectTimedOut { .. } | Error::TimedOut { .. } => "try a longer --timeout",
+        Error::Protocol(ProtocolError::Frame(
+            FrameError::TooLarge { .. } | FrameError::ControlLength { .. },
+        )) => "is it a framed server?",
+        _ => "",
+    }
+}
