@@ -4,11 +4,13 @@
 mod descriptors;
 mod exit;
 mod printable;
+#[cfg(feature = "flags")]
 mod reply;
 mod units;
 
 pub use descriptors::raise_descriptor_limit;
 pub use exit::Exit;
 pub use printable::printable;
+#[cfg(feature = "flags")]
 pub use reply::Reply;
 pub use units::{parse_bytes, parse_duration, parse_timeout};
