@@ -4,6 +4,7 @@
 mod descriptors;
 mod exit;
 mod printable;
+mod misread;
 #[cfg(feature = "flags")]
 mod reply;
 mod units;
@@ -11,6 +12,10 @@ mod units;
 pub use descriptors::raise_descriptor_limit;
 pub use exit::Exit;
 pub use printable::printable;
+pub use misread::Misread;
 #[cfg(feature = "flags")]
 pub use reply::Reply;
-pub use units::{parse_bytes, parse_duration, parse_timeout};
+pub use units::{
+    format_bytes, format_duration, format_rate, parse_bytes, parse_count, parse_duration,
+    parse_rate, parse_timeout, read_rate,
+};
