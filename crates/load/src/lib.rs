@@ -19,4 +19,5 @@ pub mod schedule;
 pub mod seconds;
 pub mod shared;
 pub mod shortage;
+pub mod sizes;
 pub mod worker;

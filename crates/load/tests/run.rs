@@ -10,7 +10,10 @@ use volley_load::interval::Interval;
 use volley_load::ledger::{Column, Loss};
 use volley_load::plan::{Arrivals, Life, Pace, Plan, Sizes, Stop};
 use volley_load::run::{End, Outcome, Run, RunError, Watch};
+use volley_load::plan::{Arrivals, Life, Pace, Plan, Stop};
+use volley_load::run::{Outcome, Run, RunError};
 use volley_load::schedule::Schedule;
+use volley_load::sizes::Sizes;
 use volley_proto::{Control, Endpoint, MaxFrame, Reason, ReplyKind, Text};
 use volley_server::{Config, Summary, bind, serve};
 
