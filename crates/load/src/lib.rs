@@ -7,6 +7,7 @@ pub mod flight;
 pub mod interval;
 pub mod ledger;
 pub mod output;
+pub mod notation;
 pub mod pace;
 pub mod pacer;
 pub mod payload;
