@@ -11,6 +11,7 @@ pub mod notation;
 pub mod pace;
 pub mod pacer;
 pub mod payload;
+pub mod phases;
 pub mod plan;
 pub mod ports;
 pub mod recorder;
