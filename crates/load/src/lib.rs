@@ -22,4 +22,5 @@ pub mod seconds;
 pub mod shared;
 pub mod shortage;
 pub mod sizes;
+pub mod sources;
 pub mod worker;
