@@ -3,16 +3,16 @@
 
 mod descriptors;
 mod exit;
-mod printable;
 mod misread;
+mod printable;
 #[cfg(feature = "flags")]
 mod reply;
 mod units;
 
 pub use descriptors::raise_descriptor_limit;
 pub use exit::Exit;
-pub use printable::printable;
 pub use misread::Misread;
+pub use printable::printable;
 #[cfg(feature = "flags")]
 pub use reply::Reply;
 pub use units::{

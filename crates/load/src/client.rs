@@ -286,10 +286,11 @@ impl Place {
     }
 }
 
-fn options(plan: &Plan, _connection: u32) -> Options {
+fn options(plan: &Plan, connection: u32) -> Options {
     let mut options = Options::default();
     options.connect_timeout = plan.timeout;
     options.reply = plan.reply.unwrap_or_default();
+    options.local = plan.source(connection);
     options.hello =
         plan.hello.then(|| Hello { wanted: plan.reply, name: "volley-load".to_owned() });
     options

@@ -1,14 +1,21 @@
 //! Puts many concurrent clients on a framed server and tells honestly how it held.
 
 pub mod bench;
+pub mod checks;
 pub mod client;
+pub mod compile;
+pub mod embedded;
+pub mod environment;
 pub mod exchange;
+pub mod figures;
 pub mod flight;
 pub mod interval;
 pub mod ledger;
-pub mod output;
+pub mod limits;
 pub mod metric;
+pub mod needs;
 pub mod notation;
+pub mod output;
 pub mod pace;
 pub mod pacer;
 pub mod payload;
@@ -16,6 +23,7 @@ pub mod phases;
 pub mod plan;
 pub mod ports;
 pub mod recorder;
+pub mod recording;
 pub mod report;
 pub mod run;
 pub mod schedule;
@@ -25,4 +33,5 @@ pub mod shortage;
 pub mod sizes;
 pub mod sources;
 pub mod threshold;
+pub mod verdict;
 pub mod worker;

@@ -1,3 +1,4 @@
 //! From the report to text: one file per format.
 
 pub mod json;
+pub mod table;

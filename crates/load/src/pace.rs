@@ -117,8 +117,6 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::plan::Stop;
-    use crate::plan::{Life, Stop};
-    use crate::sizes::Sizes;
 
     pub(crate) fn plan(connections: u32, arrivals: Arrivals) -> Plan {
         let schedule = Schedule::steady(1000.0, 1).unwrap();

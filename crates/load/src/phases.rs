@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use volley_cli::{Misread, format_duration, format_rate, parse_duration, read_rate};
+use volley_cli::{Misread, parse_duration, read_rate};
 
 use crate::notation::NotationError;
 use crate::schedule::{Phase, Schedule};
@@ -54,11 +54,7 @@ impl fmt::Display for Phases {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, phase) in self.phases.iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };
-            write!(f, "{comma}{}", format_rate(phase.from))?;
-            if phase.from != phase.to {
-                write!(f, "..{}", format_rate(phase.to))?;
-            }
-            write!(f, ":{}", format_duration(phase.duration))?;
+            write!(f, "{comma}{phase}")?;
         }
         Ok(())
     }

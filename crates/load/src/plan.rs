@@ -53,6 +53,13 @@ impl Plan {
         self.stop.duration.map(|duration| nanos(self.warmup.saturating_add(duration)))
     }
 
+    /// Where connection number `connection` comes from, if that is not left to the system. Every
+    /// target is reached from every source before a pair comes again.
+    pub fn source(&self, connection: u32) -> Option<IpAddr> {
+        let round = connection as usize / self.targets.len().max(1);
+        self.sources.get(round % self.sources.len().max(1)).copied()
+    }
+
     /// The longest payload of the plan in bytes.
     pub fn longest(&self) -> u32 {
         match &self.payload {

@@ -15,6 +15,7 @@ pub const LONGEST: Duration = Duration::from_secs(600);
 pub struct Latencies {
     histogram: Histogram<u64>,
     overflow: u64,
+    longest: u64,
 }
 
 impl Latencies {
@@ -23,14 +24,14 @@ impl Latencies {
         #[expect(clippy::expect_used, reason = "the bounds are constants that the crate allows")]
         let mut histogram = Histogram::new(DIGITS).expect("3 digits are fewer than 5");
         histogram.auto(true);
-        Self { histogram, overflow: 0 }
+        Self { histogram, overflow: 0, longest: 0 }
     }
 
     /// An empty one that is as large.
     pub fn like(&self) -> Self {
         let mut histogram = Histogram::new_from(&self.histogram);
         histogram.auto(true);
-        Self { histogram, overflow: 0 }
+        Self { histogram, overflow: 0, longest: 0 }
     }
 
     /// Records `count` latencies of `nanos` nanoseconds.
@@ -41,6 +42,7 @@ impl Latencies {
         if nanos > LONGEST_NANOS {
             self.overflow += count;
         }
+        self.longest = self.longest.max(nanos);
         // A histogram that resizes itself takes every value.
         let recorded = self.histogram.record_n(nanos.clamp(1, LONGEST_NANOS), count);
         debug_assert!(recorded.is_ok());
@@ -49,6 +51,27 @@ impl Latencies {
     /// The recorded values.
     pub const fn histogram(&self) -> &Histogram<u64> {
         &self.histogram
+    }
+
+    /// The latency below or at which the part `quantile` of all lies, from 0 to 1, in nanoseconds.
+    pub fn at(&self, quantile: f64) -> u64 {
+        // A histogram's cell has a width: its upper end can be above the longest value.
+        self.histogram.value_at_quantile(quantile).min(self.longest)
+    }
+
+    /// The longest latency in nanoseconds, exactly; 0 without any.
+    pub const fn longest(&self) -> u64 {
+        self.longest
+    }
+
+    /// The arithmetic mean in nanoseconds; 0 without any.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a mean of numbers that fit, none below 0"
+    )]
+    pub fn mean(&self) -> u64 {
+        self.histogram.mean().round() as u64
     }
 
     /// How many of them were longer than [`LONGEST`].
@@ -62,12 +85,14 @@ impl Latencies {
         let added = self.histogram.add(&other.histogram);
         debug_assert!(added.is_ok());
         self.overflow += other.overflow;
+        self.longest = self.longest.max(other.longest);
     }
 
     /// Forgets all values and keeps the memory.
     pub fn reset(&mut self) {
         self.histogram.reset();
         self.overflow = 0;
+        self.longest = 0;
     }
 }
 

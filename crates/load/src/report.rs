@@ -20,8 +20,8 @@ pub struct Report {
     pub version: u32,
     /// Whether the plan was carried out to its end. Not whether all went well.
     pub complete: bool,
-    /// The exit code of the program that goes with this report.
-    pub exit_code: u8,
+    /// The exit code of the program that goes with this report; none while it runs.
+    pub exit_code: Option<u8>,
     /// Why the run could not begin, or not be carried out to its end.
     pub error: Option<String>,
     /// When the program was started, by RFC 3339.
@@ -315,6 +315,8 @@ pub enum Limiter {
     Plan,
     /// The server, or the way to it.
     Server,
+    /// Nobody: both sides had time left, and waited for each other's next frame.
+    RoundTrip,
     /// The generator: this program, or the machine on which it runs.
     Generator,
 }

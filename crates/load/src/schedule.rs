@@ -3,7 +3,10 @@
 //! Nothing that happens during a run moves it. A generator that is late sends late and says so; it
 //! never plans anew.
 
+use std::fmt;
 use std::time::Duration;
+
+use volley_cli::{format_duration, format_rate};
 
 /// Nanoseconds in a second.
 const SECOND: u128 = 1_000_000_000;
@@ -38,6 +41,17 @@ impl Phase {
         let root = slope.mul_add(2.0 * frames, self.from * self.from).max(0.0).sqrt();
         let divisor = self.from + root;
         if divisor > 0.0 { 2.0 * frames / divisor } else { 0.0 }
+    }
+}
+
+impl fmt::Display for Phase {
+    /// As the command line takes it: `1k:10s`, `1k..20k:30s`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format_rate(self.from))?;
+        if self.from != self.to {
+            write!(f, "..{}", format_rate(self.to))?;
+        }
+        write!(f, ":{}", format_duration(self.duration))
     }
 }
 
@@ -109,6 +123,11 @@ impl Schedule {
         Ok(Self { rate, burst })
     }
 
+    /// How many frames are planned for the same instant.
+    pub const fn burst(&self) -> u64 {
+        self.burst
+    }
+
     /// When frame `number` is planned, in nanoseconds after the run's beginning. `None` behind the
     /// last one.
     pub fn instant(&self, number: u64) -> Option<u64> {
@@ -159,6 +178,23 @@ impl Schedule {
                     phase.area((elapsed - start).clamp(0.0, phase.duration.as_secs_f64()))
                 };
                 phases.iter().map(within).sum()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Schedule {
+    /// The rate, or the phases, as the command line takes them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.rate {
+            #[expect(clippy::cast_precision_loss, reason = "a rate has fewer than 53 bits")]
+            Rate::Steady { millihertz } => f.write_str(&format_rate(*millihertz as f64 / 1000.0)),
+            Rate::Phases(phases) => {
+                for (index, (_, _, phase)) in phases.iter().enumerate() {
+                    f.write_str(if index == 0 { "" } else { "," })?;
+                    phase.fmt(f)?;
+                }
+                Ok(())
             }
         }
     }

@@ -42,6 +42,17 @@ impl Sizes {
         }
     }
 
+    /// The shortest payload that can come, in bytes.
+    pub fn shortest(&self) -> u32 {
+        match self {
+            Self::Fixed(len) | Self::Range(len, _) => *len,
+            Self::Weighted(weighted) => {
+                let possible = weighted.iter().filter(|&&(_, weight)| weight > 0);
+                possible.map(|&(len, _)| len).min().unwrap_or(0)
+            }
+        }
+    }
+
     /// The next length.
     #[inline]
     pub fn draw(&self, random: &mut fastrand::Rng) -> u32 {

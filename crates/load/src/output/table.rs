@@ -1,0 +1,217 @@
+//! The report for people.
+
+use std::fmt;
+use std::time::Duration;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+
+use crate::figures::{bandwidth, count, latency, rate};
+use crate::report::{
+    BadReplyFigures, Check, Figures, LedgerFigures, Limiter, PlanFigures, Quantiles, Report,
+};
+
+/// Shows a report in a few lines: what was done, the rate, the latencies, the ledger, the verdict.
+///
+/// A report of a run that could not begin shows nothing: there are no figures, and the error is
+/// told elsewhere.
+#[derive(Debug)]
+pub struct Text<'a>(pub &'a Report);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = self.0;
+        if report.connections.connected == 0 {
+            return Ok(());
+        }
+        let run = &report.run;
+        writeln!(f, "{}\n", plan(&report.plan))?;
+        writeln!(f, "{}\n", throughput(report))?;
+        writeln!(f, "{}\n", latencies(run))?;
+        writeln!(f, "{}", ledger(&run.ledger))?;
+        if let Some(warmup) = &report.warmup {
+            let sent = count(warmup.ledger.sent);
+            writeln!(f, "{:LABEL$}{sent} frames before, in no figure above", "warm-up")?;
+        }
+        if run.strays > 0 {
+            let strays = count(run.strays);
+            writeln!(f, "{:LABEL$}{strays} replies that no frame was waiting for", "strays")?;
+        }
+        connections(f, report)?;
+        for bad in &report.bad_replies {
+            wrong(f, bad)?;
+        }
+        for warning in &report.warnings {
+            writeln!(f, "{:LABEL$}{}\n{:LABEL$}{}", "warning", warning.cause, "", warning.remedy)?;
+        }
+        writeln!(f)?;
+        for check in report.thresholds.iter().filter(|check| !check.is_default || check.is_broken) {
+            threshold(f, check)?;
+        }
+        writeln!(f, "{:LABEL$}{}", "verdict", verdict(report))
+    }
+}
+
+/// Width of the words at the beginning of a line.
+const LABEL: usize = 12;
+
+/// What was done, in a line.
+fn plan(plan: &PlanFigures) -> String {
+    let mut words = vec![match plan.targets.as_slice() {
+        [one] if plan.embedded => format!("{one} (embedded)"),
+        targets => targets.join(", "),
+    }];
+    words.push(amount(u64::from(plan.connections), "connection"));
+    if plan.idle > 0 {
+        words.push(format!("{} idle", count(u64::from(plan.idle))));
+    }
+    let size = if plan.fixed_payload { "the given payload".to_owned() } else { plan.size.clone() };
+    let bytes = if size.bytes().all(|byte| byte.is_ascii_digit()) { " bytes" } else { "" };
+    words.push(format!(
+        "{} of {size}{bytes} in flight on each",
+        amount(u64::from(plan.pipeline), "frame")
+    ));
+    words.push(match (&plan.schedule, plan.arrivals) {
+        (Some(schedule), Some(arrivals)) => format!("{schedule} frames/s ({arrivals})"),
+        _ => "closed loop".to_owned(),
+    });
+    words.push(plan.reply.clone().unwrap_or_else(|| "the listener's own reply".to_owned()));
+    words.join(", ")
+}
+
+fn throughput(report: &Report) -> String {
+    let run = &report.run;
+    let mut words = vec![format!("{} right replies/s", rate(run.replies_per_second))];
+    if let Some(planned) = run.planned_per_second {
+        words.push(format!(
+            "{} sent of {} planned",
+            rate(run.sent_per_second),
+            rate(Some(planned))
+        ));
+    }
+    let seconds = Duration::from_nanos(run.elapsed_ns).as_secs_f64();
+    let (out, back) = (bandwidth(run.bytes_sent, seconds), bandwidth(run.bytes_received, seconds));
+    words.push(format!("{out} out, {back} back"));
+    words.push(format!("for {}", latency(run.elapsed_ns)));
+    format!("{:LABEL$}{}", "rate", words.join("; "))
+}
+
+fn latencies(run: &Figures) -> Table {
+    let head = ["", "p50", "p90", "p99", "p99.9", "p99.99", "max", "mean"];
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(head);
+    table.add_row(row("response", &run.response.quantiles));
+    if let Some(send_delay) = &run.send_delay {
+        table.add_row(row("service", &run.service.quantiles));
+        table.add_row(row("send delay", &send_delay.quantiles));
+    }
+    table.add_row(row("connect", &run.connect.quantiles));
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if index > 0 {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn row(name: &str, quantiles: &Quantiles) -> Vec<String> {
+    let cells = [
+        quantiles.p50_ns,
+        quantiles.p90_ns,
+        quantiles.p99_ns,
+        quantiles.p999_ns,
+        quantiles.p9999_ns,
+        quantiles.max_ns,
+        quantiles.mean_ns,
+    ];
+    let cells = cells.map(|cell| cell.map_or_else(|| "-".to_owned(), latency));
+    std::iter::once(name.to_owned()).chain(cells).collect()
+}
+
+/// The columns that are not 0, and their sum.
+fn ledger(ledger: &LedgerFigures) -> String {
+    let mut columns = vec![("ok".to_owned(), ledger.ok)];
+    let bad = [
+        ("corrupt", ledger.corrupt),
+        ("duplicate", ledger.duplicate),
+        ("reordered", ledger.reordered),
+        ("misrouted", ledger.misrouted),
+        ("late", ledger.late),
+    ];
+    columns.extend(bad.map(|(name, frames)| (name.to_owned(), frames)));
+    columns.extend(ledger.lost.iter().map(|lost| (format!("lost ({})", lost.reason), lost.frames)));
+    if ledger.lost.is_empty() {
+        columns.push(("lost".to_owned(), 0));
+    }
+    let columns: Vec<_> =
+        columns.iter().map(|(name, frames)| format!("{} {name}", count(*frames))).collect();
+    let sum = format!("{:LABEL$}{} sent = {}", "ledger", count(ledger.sent), columns.join(" + "));
+    match ledger.imbalance {
+        0 => sum,
+        off => format!("{sum}\n{:LABEL$}THE LEDGER IS OFF BY {off}: do not trust this report", ""),
+    }
+}
+
+fn connections(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let connections = &report.connections;
+    let is_churn = report.plan.frames_per_connection.is_some();
+    if connections.reconnects > 0 && (is_churn || report.problems.is_empty()) {
+        let times = count(connections.reconnects);
+        writeln!(f, "{:LABEL$}opened again {times} times", "connections")?;
+    }
+    for problem in &report.problems {
+        writeln!(f, "{:LABEL$}{} x {}", "problem", count(problem.count), problem.what)?;
+    }
+    Ok(())
+}
+
+fn wrong(f: &mut fmt::Formatter<'_>, bad: &BadReplyFigures) -> fmt::Result {
+    let more = |shown: &str, len: usize| if shown.len() < 2 * len { "…" } else { "" };
+    let BadReplyFigures { connection, frame, expected, received, .. } = bad;
+    let (expected_len, received_len) = (bad.expected_len, bad.received_len);
+    writeln!(f, "{:LABEL$}connection {connection}, frame {frame}:", "wrong")?;
+    let cut = more(expected, expected_len);
+    writeln!(f, "{:LABEL$}expected {expected_len} bytes {expected}{cut}", "")?;
+    let cut = more(received, received_len);
+    writeln!(f, "{:LABEL$}received {received_len} bytes {received}{cut}", "")
+}
+
+fn threshold(f: &mut fmt::Formatter<'_>, check: &Check) -> fmt::Result {
+    let outcome = if check.is_broken { "FAILED" } else { "passed" };
+    let Check { fail_if, shown, .. } = check;
+    writeln!(f, "{outcome:LABEL$}fail if {fail_if}: it was {shown}")
+}
+
+fn verdict(report: &Report) -> String {
+    let broken = report.thresholds.iter().filter(|check| check.is_broken).count();
+    let mut words = Vec::new();
+    if report.error.is_some() {
+        words.push("NOT COMPLETE".to_owned());
+    }
+    if broken > 0 {
+        words.push(format!("FAILED, {} broken", amount(broken as u64, "threshold")));
+    } else if report.run.ledger.sent > 0 {
+        let failed = report.run.ledger.failed();
+        words.push(match failed {
+            0 => "passed: every frame came back right".to_owned(),
+            _ => format!("passed: {} frames did not come back right, as allowed", count(failed)),
+        });
+    } else {
+        words.push("nothing was sent".to_owned());
+    }
+    if let Some(limit) = &report.limit {
+        let who = match limit.who {
+            Limiter::Plan => "no limit was met".to_owned(),
+            Limiter::Server => "the server was the limit".to_owned(),
+            Limiter::RoundTrip => "the round trip was the limit".to_owned(),
+            Limiter::Generator => "the generator was the limit".to_owned(),
+        };
+        words.push(format!("{who}: {}", limit.why));
+    }
+    words.join("; ")
+}
+
+fn amount(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
