@@ -28,6 +28,7 @@ pub mod report;
 pub mod run;
 pub mod schedule;
 pub mod seconds;
+pub mod self_test;
 pub mod shared;
 pub mod shortage;
 pub mod sizes;

@@ -1,4 +1,5 @@
 //! From the report to text: one file per format.
 
+pub mod floor;
 pub mod json;
 pub mod table;

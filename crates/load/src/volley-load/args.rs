@@ -180,7 +180,9 @@ pub(crate) struct RunArgs {
     pub(crate) fail_if: Vec<Threshold>,
 
     /// Measure this program against a server of its own and print what it can do at best here
-    #[arg(long, help_heading = "Verdict", exclusive = true)]
+    #[arg(long, help_heading = "Verdict")]
+    #[arg(conflicts_with_all = ["to", "rate", "plan", "frames", "duration", "warmup", "size"])]
+    #[arg(conflicts_with_all = ["payload", "fail_if", "json", "hgrm", "hlog", "junit"])]
     pub(crate) self_test: bool,
 
     /// Write the report as JSON; - is stdout, and then nothing else

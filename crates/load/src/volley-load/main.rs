@@ -13,36 +13,26 @@ use args::Cli;
 use clap::Parser;
 use session::Ended;
 use volley_cli::{Exit, printable};
-use volley_load::output::table::Text;
 
 fn main() -> Exit {
     let args = Cli::parse().run();
-    let ended = session::run(&args);
-    let mut exit = match &ended {
-        Ok(Ended { exit, .. }) => *exit,
-        Err(failure) => failure.exit(),
-    };
-    match &ended {
-        Ok(Ended { report, errors, .. }) => {
-            if let Err(error) = print(&Text(report).to_string()) {
-                tell(&format!("cannot write to stdout: {error}"));
-                exit = worse(exit, Exit::Io);
-            }
-            for (message, _) in errors {
-                tell(message);
-            }
-        }
-        Err(failure) => tell(&failure.to_string()),
+    let ended = if args.self_test { session::self_test(&args) } else { session::run(&args) };
+    let Ended { text, errors, exit } = ended;
+    let printed = print(&text);
+    for error in errors {
+        tell(&error);
     }
-    exit
+    match printed {
+        Err(error) => {
+            tell(&format!("cannot write to stdout: {error}"));
+            // What went wrong before says more.
+            if exit == Exit::Success { Exit::Io } else { exit }
+        }
+        Ok(()) => exit,
+    }
 }
 
-/// A failure to write says less than what went wrong before it.
-fn worse(exit: Exit, other: Exit) -> Exit {
-    if exit == Exit::Success { other } else { exit }
-}
-
-/// Prints a result. That nobody reads it is no error.
+/// Prints the result. That nobody reads it is no error.
 fn print(result: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(result.as_bytes()).and_then(|()| stdout.flush()) {

@@ -5,9 +5,12 @@ use std::time::SystemTime;
 use volley_cli::Exit;
 use volley_load::embedded::Embedded;
 use volley_load::environment::cores;
+use volley_load::output::floor::FloorText;
+use volley_load::output::table::Text;
 use volley_load::plan::Plan;
-use volley_load::report::Report;
+use volley_load::report::{PlanFigures, Report};
 use volley_load::run::{End, Outcome, Run};
+use volley_load::self_test;
 use volley_load::verdict::Evidence;
 use volley_proto::MaxFrame;
 
@@ -17,39 +20,59 @@ use crate::observer::Observer;
 use crate::setup;
 use crate::signals::Signals;
 
-/// What a run came to.
+/// What the program has to say when it is done.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// The report, as far as there is one.
-    pub(crate) report: Report,
-    /// How the program ends.
+    /// For stdout.
+    pub(crate) text: String,
+    /// For stderr.
+    pub(crate) errors: Vec<String>,
+    /// For the shell.
     pub(crate) exit: Exit,
-    /// What else there is to tell on stderr, and how bad it is.
-    pub(crate) errors: Vec<(String, Exit)>,
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        let exit = failure.exit();
+        Self { text: String::new(), errors: vec![failure.to_string()], exit }
+    }
+}
+
+/// Measures the generator itself.
+pub(crate) fn self_test(args: &RunArgs) -> Ended {
+    let threads = args.threads.map_or_else(setup::default_threads, u32::from);
+    // A signal ends the program: there is nothing to be written before.
+    match self_test::measure(threads) {
+        Ok(floor) => {
+            let is_sound = floor.closed.iter().chain(&floor.paced).all(|trial| trial.failed == 0);
+            let exit = if is_sound { Exit::Success } else { Exit::Failure };
+            Ended { text: FloorText(&floor).to_string(), errors: Vec::new(), exit }
+        }
+        Err(error) => Failure::from(error).into(),
+    }
 }
 
 /// Runs what the flags ask for.
-///
+pub(crate) fn run(args: &RunArgs) -> Ended {
+    match plan_and_run(args) {
+        Ok(ended) => ended,
+        Err(failure) => failure.into(),
+    }
+}
+
 /// # Errors
 ///
 /// When there is no plan, or no output can be opened: then there is nothing to report.
-pub(crate) fn run(args: &RunArgs) -> Result<Ended, Failure> {
+fn plan_and_run(args: &RunArgs) -> Result<Ended, Failure> {
     let plan = setup::plan(args)?;
-    let is_embedded = plan.targets.is_empty();
-    let report = Report::of_nothing(&plan, is_embedded, SystemTime::now());
-    let ended = match measure(args, plan, report.clone()) {
-        Ok((report, exit)) => {
-            let errors = report.error.clone().map(|error| (error, exit));
-            Ended { report, exit, errors: errors.into_iter().collect() }
-        }
-        Err(failure) => {
-            let (message, exit) = (failure.to_string(), failure.exit());
-            let report = Report { error: Some(message.clone()), ..report };
-            Ended { report, exit, errors: vec![(message, exit)] }
-        }
+    let report = Report::of_nothing(&plan, plan.targets.is_empty(), SystemTime::now());
+    let (report, exit) = match measure(args, plan, report.clone()) {
+        Ok(done) => done,
+        Err(failure) => (Report { error: Some(failure.to_string()), ..report }, failure.exit()),
     };
-    let report = Report { exit_code: Some(ended.exit.code()), ..ended.report };
-    Ok(Ended { report, ..ended })
+    let report = Report { exit_code: Some(exit.code()), ..report };
+    let errors = report.error.iter().cloned().collect();
+    Ok(Ended { text: Text(&report).to_string(), errors, exit })
 }
 
 /// Carries out a plan.
@@ -58,8 +81,7 @@ fn measure(args: &RunArgs, mut plan: Plan, report: Report) -> Result<(Report, Ex
     setup::check_limits(&plan, is_embedded, outputs(args))?;
     let server_threads = if is_embedded { setup::server_threads(&plan) } else { 0 };
     let embedded = if is_embedded { Some(start_server(&mut plan, server_threads)?) } else { None };
-    let report =
-        Report { plan: volley_load::report::PlanFigures::new(&plan, is_embedded), ..report };
+    let report = Report { plan: PlanFigures::new(&plan, is_embedded), ..report };
 
     let run = Run::start(plan.clone()).map_err(|source| Failure::Setup { source })?;
     let signals = Signals::install(run.control()).map_err(|source| Failure::Setup { source })?;

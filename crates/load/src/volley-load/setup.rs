@@ -75,7 +75,7 @@ fn payload(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// Half of the cores: the server, or whatever brings the frames there, needs some too.
-fn default_threads() -> u32 {
+pub(crate) fn default_threads() -> u32 {
     u32::try_from(cores() / 2).unwrap_or(1).max(1)
 }
 
