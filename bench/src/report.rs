@@ -11,6 +11,9 @@ use thousands::Separable;
 use crate::grid::Load;
 use crate::stats::{geometric_mean, median};
 
+/// Stands where there is no figure.
+const GAP: &str = "\u{2013}";
+
 /// What was measured: frames per second of a baseline and of others, in rounds, for each load.
 ///
 /// It shows two tables: one row per load with the rates and the ratios to the baseline, then one
@@ -27,7 +30,8 @@ pub(crate) struct Report {
     pub(crate) rows: Vec<Row>,
 }
 
-/// Frames per second under one load; all lists have one rate for each round.
+/// Frames per second under one load; each list has one rate for each round, or none at all for a
+/// load that is beyond the one whose list it is.
 #[derive(Debug)]
 pub(crate) struct Row {
     /// The load.
@@ -39,7 +43,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    fn ratio(&self, other: usize) -> f64 {
+    fn ratio(&self, other: usize) -> Option<f64> {
         let pairs = self.others[other].iter().zip(&self.baseline);
         median(&pairs.map(|(rate, limit)| rate / limit).collect::<Vec<_>>())
     }
@@ -48,9 +52,10 @@ impl Row {
         let load = self.load;
         let mut cells =
             [load.connections, load.pipeline, load.size].map(|n| n.to_string()).to_vec();
-        cells.push(group(median(&self.baseline)));
+        cells.push(cell(median(&self.baseline), group));
         for (index, rates) in self.others.iter().enumerate() {
-            cells.extend([group(median(rates)), format!("{:.2}", self.ratio(index))]);
+            let ratio = |ratio| format!("{ratio:.2}");
+            cells.extend([cell(median(rates), group), cell(self.ratio(index), ratio)]);
         }
         cells
     }
@@ -69,18 +74,33 @@ impl Report {
     fn summary(&self) -> Table {
         let head = ["", "geometric mean of the ratios", "lowest"].map(str::to_owned).to_vec();
         let rows = self.others.iter().enumerate().map(|(index, name)| {
-            let ratios: Vec<f64> = self.rows.iter().map(|row| row.ratio(index)).collect();
-            let lowest = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-            vec![name.clone(), format!("{:.3}", geometric_mean(&ratios)), format!("{lowest:.3}")]
+            let ratios: Vec<f64> = self.rows.iter().filter_map(|row| row.ratio(index)).collect();
+            let lowest = ratios.iter().copied().reduce(f64::min);
+            let figures = [geometric_mean(&ratios), lowest];
+            let cells = figures.map(|figure| cell(figure, |ratio| format!("{ratio:.3}")));
+            [vec![name.clone()], cells.to_vec()].concat()
         });
         named_table(head, rows)
+    }
+
+    fn has_gaps(&self) -> bool {
+        self.rows.iter().flat_map(|row| &row.others).any(Vec::is_empty)
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}\n\n{}", self.rates(), self.summary())
+        writeln!(f, "{}\n\n{}", self.rates(), self.summary())?;
+        if self.has_gaps() {
+            writeln!(f, "\n{GAP}: a load that this one cannot do, left out of its mean.")?;
+        }
+        Ok(())
     }
+}
+
+/// A figure as `show` writes it, or the mark of its absence.
+fn cell(figure: Option<f64>, show: impl Fn(f64) -> String) -> String {
+    figure.map_or_else(|| GAP.to_owned(), show)
 }
 
 /// A table with a name at the head of each row, and numbers after it.
@@ -168,7 +188,33 @@ mod tests {
     fn a_ratio_is_the_median_of_the_pairs() {
         // The machine became ten times slower: each pair says 0.5, the medians alone would not.
         let row = row("1,1,64", &[1000.0, 100.0, 100.0], &[&[500.0, 500.0, 50.0]]);
-        assert_eq!(row.ratio(0), 0.5);
+        assert_eq!(row.ratio(0), Some(0.5));
+    }
+
+    #[test]
+    fn a_load_that_is_beyond_one_shows_as_a_dash_and_is_left_out_of_its_mean() {
+        let report = Report {
+            baseline: "raw-load".to_owned(),
+            others: vec!["wrk".to_owned(), "none".to_owned()],
+            rows: vec![
+                row("1,1,0", &[50_000.0], &[&[], &[]]),
+                row("64,16,64", &[2_000_000.0], &[&[500_000.0], &[]]),
+            ],
+        };
+        let expected = "\
+| connections | pipeline | size | raw-load/s |   wrk/s | ratio | none/s | ratio |
+|-------------|----------|------|------------|---------|-------|--------|-------|
+|           1 |        1 |    0 |     50,000 |       – |     – |      – |     – |
+|          64 |       16 |   64 |  2,000,000 | 500,000 |  0.25 |      – |     – |
+
+|      | geometric mean of the ratios | lowest |
+|------|------------------------------|--------|
+| wrk  |                        0.250 |  0.250 |
+| none |                            – |      – |
+
+–: a load that this one cannot do, left out of its mean.
+";
+        assert_eq!(report.to_string(), expected);
     }
 
     #[test]
