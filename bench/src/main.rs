@@ -4,6 +4,7 @@
 //! for each side of a measurement, as one of the hidden subcommands.
 
 mod child;
+mod comparison;
 mod descriptors;
 mod framed_echo;
 mod grid;
