@@ -14,6 +14,7 @@ const WORD: &str = "listening ";
 
 /// Where one of the servers of this program listens.
 #[derive(Debug, clap::Args)]
+#[group(id = "listening")]
 pub(crate) struct Args {
     /// The port on 127.0.0.1; 0 lets the system choose
     #[arg(long, default_value_t = 0)]

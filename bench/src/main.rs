@@ -15,6 +15,7 @@ mod pinned;
 mod raw_echo;
 mod raw_idle;
 mod raw_load;
+mod received;
 mod report;
 mod rss;
 mod server;
@@ -42,9 +43,9 @@ enum Mode {
     /// Runs a command on one CPU, and for no longer than its parent lives
     #[command(hide = true)]
     Pinned(pinned::Args),
-    /// The limit of a server: echoes bytes
+    /// The limit of a server: echoes bytes, and counts them
     #[command(hide = true)]
-    RawEcho(listening::Args),
+    RawEcho(raw_echo::Args),
     /// The server that people write first: Tokio, Framed, one send per reply
     #[command(hide = true)]
     FramedEcho(listening::Args),
