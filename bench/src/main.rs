@@ -12,6 +12,7 @@ mod idle;
 mod listening;
 mod pin;
 mod pinned;
+mod program;
 mod raw_echo;
 mod raw_idle;
 mod raw_load;
@@ -21,6 +22,7 @@ mod rss;
 mod server;
 mod stats;
 mod target;
+mod words;
 
 use clap::{Parser, Subcommand};
 use volley_cli::Exit;

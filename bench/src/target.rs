@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Error, Result, ensure};
+use anyhow::{Context, Error, Result};
 
 use crate::child::{Child, own_command};
-use crate::listening;
+use crate::words::{Other, Words};
+use crate::{listening, program};
 
 /// How long a server may take until it accepts connections: enough for a slow runtime to start.
 const START_WITHIN: Duration = Duration::from_secs(10);
@@ -49,33 +49,21 @@ impl Args {
     ///
     /// When the daemon has not been built.
     pub(crate) fn targets(&self) -> Result<Vec<Target>> {
-        let mut targets = Vec::new();
-        if self.daemon.as_ref().is_none_or(|path| path.as_os_str() != "none") {
-            targets.push(self.daemon()?);
-        }
+        let daemon = program::own("volleyd", "--daemon", self.daemon.as_deref())?;
+        let mut targets: Vec<Target> = daemon.map(|path| self.daemon(path)).into_iter().collect();
         targets.extend(self.other.iter().map(Target::from));
         Ok(targets)
     }
 
-    fn daemon(&self) -> Result<Target> {
-        let path = match &self.daemon {
-            Some(path) => path.clone(),
-            None => std::env::current_exe()?.with_file_name("volleyd"),
-        };
-        ensure!(
-            path.is_file(),
-            "no daemon at {}: build it with `cargo build --release`, name another with \
-             `--daemon PATH`, or leave it out with `--daemon none`",
-            path.display()
-        );
+    fn daemon(&self, path: PathBuf) -> Target {
         let mut command = vec![path.into_os_string()];
         command.extend(["--listen", "tcp://127.0.0.1:0"].map(OsString::from));
-        command.extend(self.daemon_args.0.iter().map(OsString::from));
-        Ok(Target {
+        command.extend(self.daemon_args.filled(&[]));
+        Target {
             name: "volleyd".to_owned(),
             reply_size: self.reply_size,
             command: Command::Announces(command),
-        })
+        }
     }
 }
 
@@ -94,7 +82,7 @@ enum Command {
     /// It chooses its port and prints a line that says which.
     Announces(Vec<OsString>),
     /// `{port}` in it becomes a free port.
-    TakesPort(Vec<String>),
+    TakesPort(Words),
 }
 
 impl Target {
@@ -138,13 +126,21 @@ impl Target {
             }
             Command::TakesPort(words) => {
                 let address = free_address()?;
-                let port = address.port().to_string();
-                let command: Vec<OsString> =
-                    words.iter().map(|word| word.replace("{port}", &port).into()).collect();
+                let command = words.filled(&[("port", address.port().to_string())]);
                 let mut child = Child::spawn(&self.name, &command, cpu)?;
                 await_accept(&mut child, address)?;
                 Ok(Running { child, address })
             }
+        }
+    }
+}
+
+impl From<&Other> for Target {
+    fn from(other: &Other) -> Self {
+        Self {
+            name: other.name.clone(),
+            reply_size: None,
+            command: Command::TakesPort(other.command.clone()),
         }
     }
 }
@@ -188,69 +184,5 @@ fn await_accept(child: &mut Child, address: SocketAddrV4) -> Result<()> {
             return Err(child.failure(&format!("accepts nothing on {address}")));
         }
         thread::sleep(TRY_EVERY);
-    }
-}
-
-/// Arguments in one text, quoted as for a shell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Words(Vec<String>);
-
-impl FromStr for Words {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        shlex::split(text).map(Self).ok_or_else(|| format!("`{text}`: a quote is not closed"))
-    }
-}
-
-/// A server that somebody else wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Other {
-    name: String,
-    words: Vec<String>,
-}
-
-impl From<&Other> for Target {
-    fn from(other: &Other) -> Self {
-        Self {
-            name: other.name.clone(),
-            reply_size: None,
-            command: Command::TakesPort(other.words.clone()),
-        }
-    }
-}
-
-impl FromStr for Other {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, command) = text
-            .split_once('=')
-            .filter(|(name, _)| !name.is_empty())
-            .ok_or_else(|| format!("`{text}` is no NAME=COMMAND"))?;
-        let Words(words) = command.parse()?;
-        if !words.iter().any(|word| word.contains("{port}")) {
-            return Err(format!("`{command}` has no {{port}}: where is it to listen?"));
-        }
-        Ok(Self { name: name.to_owned(), words })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_a_name_and_a_quoted_command() {
-        let other: Other = "go=./echo -name='a b' -listen 127.0.0.1:{port}".parse().unwrap();
-        assert_eq!(other.name, "go");
-        assert_eq!(other.words, ["./echo", "-name=a b", "-listen", "127.0.0.1:{port}"]);
-    }
-
-    #[test]
-    fn refuses_a_server_that_cannot_be_started_or_found() {
-        for text in ["", "go", "=./echo {port}", "go=", "go=./echo", "go=./echo '{port}"] {
-            assert!(text.parse::<Other>().is_err(), "{text}");
-        }
     }
 }
