@@ -86,16 +86,47 @@ impl Child {
             Err(RecvTimeoutError::Timeout) => {
                 Err(self.failure(&format!("printed nothing for {limit:?}")))
             }
-            Err(RecvTimeoutError::Disconnected) => Err(self
-                .end(STOP_WITHIN)
-                .unwrap_or_else(|| self.failure("closed its standard output"))),
+            Err(RecvTimeoutError::Disconnected) => Err(self.early_end()),
         }
+    }
+
+    /// The next line of its stdout, if it has printed one.
+    pub(crate) fn line_so_far(&self) -> Option<String> {
+        self.lines.try_recv().ok()
+    }
+
+    /// Waits until it ends; what it prints is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When it fails, or hasn't ended within `limit`; with what it wrote to stderr.
+    pub(crate) fn succeed(&mut self, limit: Duration) -> Result<()> {
+        let status = if self.closes(limit) { self.wait(STOP_WITHIN) } else { None };
+        match status {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(self.ended(status)),
+            None => Err(self.failure(&format!("has not ended within {limit:?}"))),
+        }
+    }
+
+    /// Waits for `time`; what it prints is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When it ends before; with what it wrote to stderr.
+    pub(crate) fn stay(&mut self, time: Duration) -> Result<()> {
+        if self.closes(time) { Err(self.early_end()) } else { Ok(()) }
+    }
+
+    /// Asks it and its whole group to end, with SIGTERM.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
     }
 
     /// How it ended, if it ends within `limit`; with what it wrote to stderr.
     pub(crate) fn end(&mut self, limit: Duration) -> Option<Error> {
         let status = self.wait(limit)?;
-        Some(self.failure(&format!("has ended ({status})")))
+        Some(self.ended(status))
     }
 
     /// An error that names this child, says `what` and quotes its stderr.
@@ -107,6 +138,32 @@ impl Child {
             text.push_str(&quote);
         }
         anyhow!(text)
+    }
+
+    fn ended(&self, status: ExitStatus) -> Error {
+        self.failure(&format!("has ended ({status})"))
+    }
+
+    /// Why its stdout is closed.
+    fn early_end(&mut self) -> Error {
+        self.end(STOP_WITHIN).unwrap_or_else(|| self.failure("closed its standard output"))
+    }
+
+    /// Whether it closes its stdout within `limit`, as its end does.
+    fn closes(&self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+            match self.lines.recv_timeout(left) {
+                Ok(_) => {}
+                Err(error) => return error == RecvTimeoutError::Disconnected,
+            }
+        }
+        false
+    }
+
+    fn signal(&self, signal: Signal) {
+        // It fails only when nobody of the group is left.
+        let _ = kill_process_group(Pid::from_child(&self.process), signal);
     }
 
     fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
@@ -132,11 +189,9 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        let group = Pid::from_child(&self.process);
-        // It fails only when nobody of the group is left.
-        let _ = kill_process_group(group, Signal::TERM);
+        self.terminate();
         if self.wait(STOP_WITHIN).is_none() {
-            let _ = kill_process_group(group, Signal::KILL);
+            self.signal(Signal::KILL);
             let _ = self.process.wait();
         }
     }

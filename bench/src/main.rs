@@ -1,15 +1,18 @@
-//! Measures how near a server of length-prefixed frames comes to the limit of the machine.
+//! Measures how near servers and load generators of length-prefixed frames come to the limit of the
+//! machine.
 //!
-//! Here is only the command line. A visible mode (`server`, `idle`) starts this same program again
-//! for each side of a measurement, as one of the hidden subcommands.
+//! Here is only the command line. A visible mode (`server`, `load`, `idle`) starts this same program
+//! again for each side of a measurement, as one of the hidden subcommands.
 
 mod child;
 mod comparison;
 mod descriptors;
 mod framed_echo;
+mod generator;
 mod grid;
 mod idle;
 mod listening;
+mod load;
 mod pin;
 mod pinned;
 mod program;
@@ -27,7 +30,7 @@ mod words;
 use clap::{Parser, Subcommand};
 use volley_cli::Exit;
 
-/// Measures a server of length-prefixed frames side by side with the limit of this machine.
+/// Measures servers and load generators side by side with the limit of this machine.
 #[derive(Debug, Parser)]
 #[command(name = "volley-bench", version)]
 struct Args {
@@ -39,6 +42,8 @@ struct Args {
 enum Mode {
     /// Frames per second of each server, as a ratio to the raw limit
     Server(server::Args),
+    /// Frames per second of each load generator, as a ratio to the raw limit
+    Load(load::Args),
     /// Resident bytes of each server per idle connection
     Idle(idle::Args),
 
@@ -62,6 +67,7 @@ enum Mode {
 fn main() -> Exit {
     let done = match Args::parse().mode {
         Mode::Server(args) => server::run(&args),
+        Mode::Load(args) => load::run(&args),
         Mode::Idle(args) => idle::run(&args),
         Mode::Pinned(args) => pinned::run(&args),
         Mode::RawEcho(args) => raw_echo::run(&args),

@@ -1,8 +1,9 @@
-//! Where the programs of this project are.
+//! Where programs are.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
+use rustix::fs::{Access, access};
 
 /// The program `name`: beside this one, unless `option` of the command line has `given` another
 /// path; none when that is `none`.
@@ -23,4 +24,12 @@ pub(crate) fn own(name: &str, option: &str, given: Option<&Path>) -> Result<Opti
         path.display()
     );
     Ok(Some(path))
+}
+
+/// The path of a program that is installed under `name`, as PATH tells.
+pub(crate) fn installed(name: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file() && access(path, Access::EXEC_OK).is_ok())
 }

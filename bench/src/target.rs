@@ -92,7 +92,16 @@ impl Target {
     ///
     /// When the system doesn't tell where this program is.
     pub(crate) fn raw_echo() -> Result<Self> {
-        Self::own("raw-echo")
+        Self::own("raw-echo", [])
+    }
+
+    /// The same, not counting what comes over the first so many connections.
+    ///
+    /// # Errors
+    ///
+    /// When the system doesn't tell where this program is.
+    pub(crate) fn raw_echo_after(connections: usize) -> Result<Self> {
+        Self::own("raw-echo", [&format!("--uncounted={connections}")])
     }
 
     /// What people write first: Tokio, `Framed`, one send per reply.
@@ -101,12 +110,13 @@ impl Target {
     ///
     /// When the system doesn't tell where this program is.
     pub(crate) fn framed_echo() -> Result<Self> {
-        Self::own("framed-echo")
+        Self::own("framed-echo", [])
     }
 
-    fn own(name: &str) -> Result<Self> {
-        let command = Command::Announces(own_command([name])?);
-        Ok(Self { name: name.to_owned(), reply_size: None, command })
+    fn own<const N: usize>(name: &str, arguments: [&str; N]) -> Result<Self> {
+        let mut command = own_command([name])?;
+        command.extend(arguments.map(OsString::from));
+        Ok(Self { name: name.to_owned(), reply_size: None, command: Command::Announces(command) })
     }
 
     /// Starts it on one CPU, or on any, and waits until it accepts connections.

@@ -1,10 +1,26 @@
 //! Runs the program as a user does. How fast anything is plays no part here.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, in its helpers too")]
+#![expect(clippy::print_stdout, reason = "what skips a test says why")]
 
 use std::process::{Command, Output};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_volley-bench");
+
+/// The `load` mode, briefly and with nobody but the raw generator.
+const LOAD_ALONE: [&str; 11] = [
+    "load",
+    "--load",
+    "none",
+    "--without",
+    "redis-benchmark,wrk",
+    "--grid",
+    "1,1,64",
+    "--rounds",
+    "1",
+    "--seconds",
+    "0.01",
+];
 
 /// Every wait inside the program has a limit of its own, so this ends.
 fn run(arguments: &[&str]) -> Output {
@@ -28,6 +44,48 @@ fn cells(line: &str) -> Vec<&str> {
 fn rows(output: &Output) -> Vec<Vec<String>> {
     let owned = |line| cells(line).into_iter().map(str::to_owned).collect();
     stdout(output).lines().map(owned).collect()
+}
+
+fn assert_is_a_figure(cell: &str) {
+    let number: f64 = cell.replace(',', "").parse().unwrap();
+    assert!(number.is_finite(), "{cell}");
+}
+
+/// A line on which the raw load generator stands for somebody else's.
+fn raw_load(name: &str) -> String {
+    format!("{name}={PROGRAM} raw-load 127.0.0.1:{{port}} {{conns}},{{pipe}},{{size}} 50000000")
+}
+
+/// Tells that a test is skipped when `program` can't be started.
+fn is_missing(program: &str) -> bool {
+    let tried = Command::new(program).arg("--version").output();
+    if tried.is_err() {
+        println!("skipped: there is no {program}");
+    }
+    tried.is_err()
+}
+
+/// The table of one known generator beside the raw one.
+fn compare_with_raw_load(name: &str, others: &str) -> Vec<Vec<String>> {
+    let output = run(&[
+        "load",
+        "--load",
+        "none",
+        "--without",
+        others,
+        "--grid",
+        "1,1,64 3,5,1000 2,1,0",
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.1",
+    ]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("a load that this one cannot do"), "{}", stdout(&output));
+    let rows = rows(&output);
+    let heads = ["connections", "pipeline", "size", "raw-load/s", &format!("{name}/s"), "ratio"];
+    assert_eq!(rows[0], heads);
+    rows
 }
 
 #[test]
@@ -64,8 +122,7 @@ fn compares_servers_under_each_load_of_the_grid() {
     for row in &rows[2..4] {
         assert_eq!(row.len(), heads.len());
         for cell in &row[3..] {
-            let number: f64 = cell.replace(',', "").parse().unwrap();
-            assert!(number.is_finite(), "{cell}");
+            assert_is_a_figure(cell);
         }
     }
     assert_eq!(rows[5][1..], ["geometric mean of the ratios", "lowest"]);
@@ -93,6 +150,90 @@ fn tells_the_memory_of_idle_connections() {
     );
     assert_eq!(rows[2][..2], ["framed-echo", "20"]);
     assert_eq!(rows.len(), 3);
+}
+
+#[test]
+fn compares_load_generators_and_leaves_out_what_is_not_installed() {
+    let output = Command::new(PROGRAM)
+        .args(["load", "--load", "none", "--grid", "2,2,64 1,3,0", "--rounds", "2"])
+        .args(["--seconds", "0.05", "--other", &raw_load("again")])
+        .env("PATH", "/nonexistent")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    for name in ["redis-benchmark", "wrk"] {
+        let line = format!("{name} is not installed");
+        assert_eq!(stderr(&output).matches(&line).count(), 1, "{}", stderr(&output));
+    }
+    let rows = rows(&output);
+    let heads = ["connections", "pipeline", "size", "raw-load/s", "again/s", "ratio"];
+    assert_eq!(rows[0], heads);
+    assert_eq!(rows[2][..3], ["2", "2", "64"]);
+    assert_eq!(rows[3][..3], ["1", "3", "0"]);
+    for row in &rows[2..4] {
+        assert_eq!(row.len(), heads.len());
+        for cell in &row[3..] {
+            assert_is_a_figure(cell);
+        }
+    }
+    assert_eq!(rows[7][0], "again");
+    assert_eq!(rows.len(), 8);
+}
+
+#[test]
+fn compares_redis_benchmark_where_it_is_installed() {
+    if is_missing("redis-benchmark") {
+        return;
+    }
+    let rows = compare_with_raw_load("redis-benchmark", "wrk");
+    for row in &rows[2..4] {
+        assert_is_a_figure(&row[4]);
+        assert_is_a_figure(&row[5]);
+    }
+    assert_eq!(rows[4][4..], ["\u{2013}", "\u{2013}"]);
+}
+
+#[test]
+fn compares_wrk_where_it_is_installed() {
+    if is_missing("wrk") {
+        return;
+    }
+    let rows = compare_with_raw_load("wrk", "redis-benchmark");
+    for row in &rows[2..4] {
+        assert_is_a_figure(&row[4]);
+        assert_is_a_figure(&row[5]);
+    }
+    assert_eq!(rows[4][4..], ["\u{2013}", "\u{2013}"]);
+}
+
+#[test]
+fn believes_no_load_generator_that_sent_nothing() {
+    let boasting = "boasting=sh -c 'echo 1000000 frames' {port}";
+    let output = run(&[&LOAD_ALONE[..], &["--other", boasting]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    for part in ["boasting with 1,1,64", "received 0 bytes"] {
+        assert!(stderr(&output).contains(part), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn quotes_a_load_generator_that_fails_whatever_it_sent() {
+    let failing = format!(
+        "failing=sh -c '{PROGRAM} raw-load 127.0.0.1:{{port}} 1,1,64 1000; echo lost one >&2; exit 3'"
+    );
+    let output = run(&[&LOAD_ALONE[..], &["--other", &failing]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    for part in ["failing", "exit status: 3", "lost one"] {
+        assert!(stderr(&output).contains(part), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn says_how_to_build_a_load_tester_that_is_missing() {
+    let output = run(&["load", "--load", "/nonexistent/volley-load"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("cargo build --release"), "{}", stderr(&output));
+    assert!(output.stdout.is_empty());
 }
 
 #[test]
@@ -132,6 +273,8 @@ fn refuses_a_wrong_command_line() {
         &["server", "--seconds", "0"],
         &["server", "--other", "go=./echo"],
         &["server", "--daemon-args", "'--reply"],
+        &["load", "--other", "x=./x"],
+        &["load", "--without", "nobody"],
         &["idle", "--connections", "0"],
         &[],
     ] {
