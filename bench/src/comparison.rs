@@ -59,7 +59,7 @@ pub(crate) trait Contender {
 /// The first failure ends the comparison.
 pub(crate) fn run<C: Contender>(args: &Args, baseline: &C, others: &[C]) -> Result<()> {
     ensure!(
-        args.grid.most_connections() <= descriptors::connections(),
+        args.grid.most_connections() <= descriptors::connections()?,
         "{} connections need more open files than the limit allows: raise it (ulimit -Hn) or use \
          a smaller --grid",
         args.grid.most_connections()
