@@ -194,16 +194,18 @@ impl<'c> Exchange<'c> {
             return Ok(());
         }
         let now = bench.now();
-        let may = self.shared.claim(may);
         let first = self.client.number;
         let mut sent = 0;
         bench.output.clear();
         while sent < may && bench.output.len() < BATCH {
             let Some(planned) = self.client.turn.take(now) else { break };
-            self.encode(planned, now, bench);
+            let is_warmup = planned < bench.warmup;
+            if !is_warmup && !self.shared.claim() {
+                break;
+            }
+            self.encode(planned, now, is_warmup, bench);
             sent += 1;
         }
-        self.shared.unclaim(may - sent);
         if sent == 0 {
             return Ok(());
         }
@@ -224,7 +226,7 @@ impl<'c> Exchange<'c> {
     }
 
     #[inline]
-    fn encode(&mut self, planned: u64, now: u64, bench: &mut Bench) {
+    fn encode(&mut self, planned: u64, now: u64, is_warmup: bool, bench: &mut Bench) {
         let len = self.shared.plan.sizes.draw(&mut self.client.sizes);
         let (connection, number) = (self.client.connection, self.client.number);
         bench.output.extend_from_slice(&encode_data_head(len as usize));
@@ -233,7 +235,6 @@ impl<'c> Exchange<'c> {
         self.total += u64::from(len);
         self.client.number += 1;
         let crc32c = expected_crc32c(self.kind, &bench.output[at..]);
-        let is_warmup = planned < bench.warmup;
         if self.was_full && planned < now {
             bench.interval.of(is_warmup).waited += 1;
         }

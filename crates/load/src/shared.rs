@@ -121,26 +121,19 @@ impl Shared {
         self.stopped.get().copied()
     }
 
-    /// Takes up to `frames` from what may still be sent.
-    pub fn claim(&self, frames: u64) -> u64 {
+    /// Takes one of the frames that may still be sent; says whether there was one.
+    #[inline]
+    pub fn claim(&self) -> bool {
         if self.plan.stop.frames.is_none() {
-            return frames;
+            return true;
         }
-        let take = |left: u64| Some(left.saturating_sub(frames));
-        let left = self.allowance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-        left.unwrap_or_default().min(frames)
+        let take = |left: u64| left.checked_sub(1);
+        self.allowance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
     /// Whether all frames that the plan has have been sent.
     pub fn is_spent(&self) -> bool {
         self.plan.stop.frames.is_some() && self.allowance.load(Ordering::Relaxed) == 0
-    }
-
-    /// Gives back what was claimed and not sent.
-    pub fn unclaim(&self, frames: u64) {
-        if frames > 0 && self.plan.stop.frames.is_some() {
-            self.allowance.fetch_add(frames, Ordering::Relaxed);
-        }
     }
 
     /// Notes that the reply to a frame of another connection has come.

@@ -1,6 +1,7 @@
 //! What the machine does not have enough of, and what to do about it.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use thousands::Separable;
 
@@ -83,9 +84,6 @@ impl fmt::Display for Shortage {
 const WIDEN: &str = "widen the range (`sysctl net.ipv4.ip_local_port_range='1024 65535'`)";
 const TARGETS: &str = "add targets (`--to`)";
 
-/// How many source addresses are written out.
-const SHOWN: u64 = 3;
-
 fn more_descriptors(needed: u64, nr_open: Option<u64>, possible: u64) -> String {
     let raise = format!(
         "raise the hard limit (`ulimit -Hn {needed}` as root, `LimitNOFILE={needed}` in a systemd \
@@ -106,12 +104,13 @@ fn fewer(connections: u64) -> String {
 fn more_sources(count: u64, is_loopback: bool) -> String {
     let grouped = count.separate_with_commas();
     if !is_loopback {
-        return format!("connect from {grouped} addresses of this machine (`--source` for each)");
+        return format!("connect from {grouped} addresses of this machine (`--source A,B-C,…`)");
     }
-    let shown = (2..2 + count.min(SHOWN)).map(|last| format!("--source 127.0.0.{last}"));
-    let shown = shown.collect::<Vec<_>>().join(" ");
-    let more = if count > SHOWN { " …" } else { "" };
-    format!("connect from {grouped} addresses (`{shown}{more}`)")
+    // As ranges are written: the loopback network has more addresses than anybody has descriptors.
+    let first = u32::from(Ipv4Addr::new(127, 0, 0, 2));
+    let count = u32::try_from(count.saturating_sub(1)).unwrap_or(u32::MAX);
+    let last = Ipv4Addr::from(first.saturating_add(count));
+    format!("connect from {grouped} addresses (`--source 127.0.0.2-{last}`)")
 }
 
 #[cfg(test)]
@@ -170,8 +169,8 @@ mod tests {
         assert_eq!(
             PORTS.to_string(),
             "40,000 connections to one target need as many local ports and one source address has \
-             28,232 (net.ipv4.ip_local_port_range): connect from 2 addresses (`--source 127.0.0.2 \
-             --source 127.0.0.3`), or widen the range (`sysctl \
+             28,232 (net.ipv4.ip_local_port_range): connect from 2 addresses (`--source \
+             127.0.0.2-127.0.0.3`), or widen the range (`sysctl \
              net.ipv4.ip_local_port_range='1024 65535'`), or add targets (`--to`)"
         );
     }
@@ -190,7 +189,7 @@ mod tests {
             shortage.to_string(),
             "200,000 connections to one target need as many local ports and 2 source addresses \
              have 56,462 (net.ipv4.ip_local_port_range): connect from 8 addresses (`--source \
-             127.0.0.2 --source 127.0.0.3 --source 127.0.0.4 …`), or ask for at most 56,462 \
+             127.0.0.2-127.0.0.9`), or ask for at most 56,462 \
              connections"
         );
         let shortage = Shortage::Ports {
@@ -212,7 +211,7 @@ mod tests {
     fn elsewhere_than_on_loopback_the_addresses_are_the_machines_own() {
         assert_eq!(
             more_sources(2, false),
-            "connect from 2 addresses of this machine (`--source` for each)"
+            "connect from 2 addresses of this machine (`--source A,B-C,…`)"
         );
     }
 }

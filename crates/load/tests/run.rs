@@ -108,8 +108,8 @@ fn a_warm_up_is_left_out_of_every_figure_and_has_a_ledger_of_its_own() {
     let (warmup, run) = (&outcome.total.warmup.ledger, &outcome.total.run.ledger);
     // 100 ms at 10 frames a millisecond.
     assert_eq!((warmup.sent(), warmup.imbalance()), (1000, 0));
-    assert_eq!((run.sent(), run.imbalance()), (4000, 0));
-    assert_eq!(outcome.total.run.service.histogram().len(), 4000);
+    assert_eq!((run.sent(), run.imbalance()), (5000, 0));
+    assert_eq!(outcome.total.run.service.histogram().len(), 5000);
     target.finish();
 }
 
