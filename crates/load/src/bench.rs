@@ -9,6 +9,14 @@ use crate::plan::nanos;
 /// How much one read may bring in.
 const READ_LEN: usize = 256 * 1024;
 
+/// The latencies of a frame in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Alike {
+    service: u64,
+    response: u64,
+    is_warmup: bool,
+}
+
 /// What the connections of one worker share, one at a time.
 #[derive(Debug)]
 pub struct Bench {
@@ -23,6 +31,10 @@ pub struct Bench {
     began: Instant,
     /// Frames that were written up to this instant are overdue; `None` before the first time-out.
     pub expired: Option<u64>,
+    /// The latencies of the last frames: those that were written together, and whose replies came
+    /// together, are recorded together.
+    alike: Alike,
+    count: u64,
     /// When the warm-up ends, in nanoseconds after the beginning.
     pub warmup: u64,
 }
@@ -31,7 +43,17 @@ impl Bench {
     /// A bench whose clock begins with `began`; the warm-up ends `warmup` nanoseconds later.
     pub fn new(began: Instant, warmup: u64, is_open: bool) -> Self {
         let (input, output) = (vec![0; READ_LEN], Vec::with_capacity(READ_LEN));
-        Self { input, output, interval: Interval::default(), is_open, began, warmup, expired: None }
+        Self {
+            input,
+            output,
+            interval: Interval::default(),
+            is_open,
+            began,
+            alike: Alike::default(),
+            count: 0,
+            warmup,
+            expired: None,
+        }
     }
 
     /// The run begins: from now on the clock counts from `began`.
@@ -84,14 +106,36 @@ impl Bench {
         self.took(frame, now);
     }
 
-    /// A frame has taken until `now`, or at least until then.
+    /// A frame has taken until `now`, or at least until then. [`Bench::settle`] must follow before
+    /// the measurements are read.
     #[inline]
     pub fn took(&mut self, frame: &InFlight, now: u64) {
-        let is_open = self.is_open;
-        let measured = self.interval.of(frame.is_warmup);
-        measured.service.record(now.saturating_sub(frame.written), 1);
+        let alike = Alike {
+            service: now.saturating_sub(frame.written),
+            response: now.saturating_sub(frame.planned),
+            is_warmup: frame.is_warmup,
+        };
+        if alike == self.alike {
+            self.count += 1;
+        } else {
+            self.settle();
+            self.alike = alike;
+            self.count = 1;
+        }
+    }
+
+    /// Records what has been gathered of frames that took alike.
+    #[inline]
+    pub fn settle(&mut self) {
+        if self.count == 0 {
+            return;
+        }
+        let Alike { service, response, is_warmup } = self.alike;
+        let (is_open, count) = (self.is_open, std::mem::take(&mut self.count));
+        let measured = self.interval.of(is_warmup);
+        measured.service.record(service, count);
         if is_open {
-            measured.response.record(now.saturating_sub(frame.planned), 1);
+            measured.response.record(response, count);
         }
     }
 

@@ -109,7 +109,7 @@ impl<'c> Exchange<'c> {
 
     /// Exchanges frames until nothing is left to do, or the connection is.
     pub fn poll(&mut self, cx: &mut Context<'_>, bench: &mut Bench) -> Poll<Ended> {
-        match self.poll_exchange(cx, bench) {
+        let polled = match self.poll_exchange(cx, bench) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(ended) | Err(ended)) => {
                 let loss = match &ended {
@@ -122,7 +122,9 @@ impl<'c> Exchange<'c> {
                 }
                 Poll::Ready(ended)
             }
-        }
+        };
+        bench.settle();
+        polled
     }
 
     fn poll_exchange(
