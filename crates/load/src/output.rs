@@ -3,3 +3,7 @@
 pub mod floor;
 pub mod json;
 pub mod table;
+mod histogram;
+pub mod json;
+#[cfg(test)]
+mod sample;

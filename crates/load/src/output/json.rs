@@ -1,17 +1,28 @@
-//! The report as JSON.
+//! The report as JSON. Its schema, `docs/report.schema.json`, is made from the report's types.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
+use std::io;
+
 use serde::{Serialize, Serializer, ser};
 
+use crate::output::histogram;
 use crate::recorder::Latencies;
+use crate::report::Report;
 
-/// A histogram in HdrHistogram's V2 encoding, compressed and in base64, as the libraries of all
-/// languages read it.
-pub(crate) fn encoded<S: Serializer>(latencies: &Latencies, to: S) -> Result<S::Ok, S::Error> {
-    let mut bytes = Vec::new();
-    let mut encoder = V2DeflateSerializer::new();
-    encoder.serialize(latencies.histogram(), &mut bytes).map_err(ser::Error::custom)?;
-    STANDARD.encode(bytes).serialize(to)
+/// Writes the report with line breaks, in many small pieces. A figure that is not finite becomes
+/// null.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write(report: &Report, out: &mut impl io::Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, report)?;
+    out.write_all(b"\n")
 }
+
+/// How a histogram stands in the report.
+pub(crate) fn encoded<S: Serializer>(latencies: &Latencies, to: S) -> Result<S::Ok, S::Error> {
+    histogram::encode(latencies).map_err(ser::Error::custom)?.serialize(to)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
