@@ -3,6 +3,7 @@
 pub mod floor;
 pub mod json;
 pub mod table;
+pub mod hgrm;
 mod histogram;
 pub mod json;
 #[cfg(test)]
