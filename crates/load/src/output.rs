@@ -5,6 +5,7 @@ pub mod json;
 pub mod table;
 pub mod hgrm;
 mod histogram;
+pub mod hlog;
 pub mod json;
 #[cfg(test)]
 mod sample;
