@@ -7,5 +7,6 @@ pub mod hgrm;
 mod histogram;
 pub mod hlog;
 pub mod json;
+pub mod junit;
 #[cfg(test)]
 mod sample;
