@@ -1,12 +1,14 @@
-//! From the report to text: one file per format.
+//! From the report to text: one file per format. Only [`files`] and [`place`] know of paths.
 
 pub mod floor;
 pub mod json;
 pub mod table;
+pub mod files;
 pub mod hgrm;
 mod histogram;
 pub mod hlog;
 pub mod json;
 pub mod junit;
+pub mod place;
 #[cfg(test)]
 mod sample;
