@@ -1,9 +1,7 @@
 //! From the report to text: one file per format. Only [`files`] and [`place`] know of paths.
 
-pub mod floor;
-pub mod json;
-pub mod table;
 pub mod files;
+pub mod floor;
 pub mod hgrm;
 mod histogram;
 pub mod hlog;
@@ -12,3 +10,4 @@ pub mod junit;
 pub mod place;
 #[cfg(test)]
 mod sample;
+pub mod table;

@@ -24,6 +24,14 @@ pub struct Paths {
     pub junit: Option<PathBuf>,
 }
 
+impl Paths {
+    /// How many outputs are asked for.
+    pub fn count(&self) -> u64 {
+        let others = [&self.hgrm, &self.hlog, &self.junit].into_iter().flatten();
+        self.json.iter().count() as u64 + others.count() as u64
+    }
+}
+
 /// A path, or `-` for stdout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathOrStdout {

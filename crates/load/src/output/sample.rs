@@ -35,7 +35,7 @@ pub(crate) fn empty() -> Report {
     Report {
         version: VERSION,
         complete: false,
-        exit_code: 70,
+        exit_code: None,
         error: Some("the run is not over".to_owned()),
         started_at: "2026-11-22T17:55:51.850432438Z".to_owned(),
         plan: PlanFigures {
@@ -93,7 +93,7 @@ pub(crate) fn full() -> Report {
     }
     Report {
         complete: true,
-        exit_code: 1,
+        exit_code: Some(1),
         error: None,
         plan: plan(),
         environment: Environment {

@@ -18,6 +18,15 @@ use crate::report::{
 #[derive(Debug)]
 pub struct Text<'a>(pub &'a Report);
 
+impl Text<'_> {
+    /// The verdict in a line, if it is a bad one.
+    pub fn failure(&self) -> Option<String> {
+        let report = self.0;
+        let is_bad = report.connections.connected > 0 && !report.passed();
+        is_bad.then(|| verdict(report))
+    }
+}
+
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = self.0;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use volley_cli::{Reply, parse_count, parse_duration, parse_rate, parse_timeout};
+use volley_load::output::files::PathOrStdout;
 use volley_load::phases::Phases;
 use volley_load::plan::Arrivals;
 use volley_load::sizes::Sizes;
@@ -187,7 +188,7 @@ pub(crate) struct RunArgs {
 
     /// Write the report as JSON; - is stdout, and then nothing else
     #[arg(long, value_name = "PATH", help_heading = "Output")]
-    pub(crate) json: Option<PathBuf>,
+    pub(crate) json: Option<PathOrStdout>,
 
     /// Write the response times as HdrHistogram percentiles
     #[arg(long, value_name = "PATH", help_heading = "Output")]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use volley_cli::Exit;
 use volley_client::advice::{exit, with_hint};
 use volley_load::client::OpenError;
+use volley_load::output::files::OutputError;
 use volley_load::run::RunError;
 use volley_load::schedule::ScheduleError;
 use volley_load::shortage::Shortage;
@@ -21,6 +22,8 @@ pub(crate) enum Failure {
     PayloadTooLong { path: PathBuf, len: usize, max: u32 },
     #[error("{}", lines(shortages))]
     Limits { shortages: Vec<Shortage> },
+    #[error(transparent)]
+    Output(#[from] OutputError),
     #[error("cannot start the embedded server: {source}")]
     Embedded { source: io::Error },
     #[error("cannot set up the process: {source}")]
@@ -33,6 +36,7 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Schedule(_) => Exit::Usage,
+            Self::Output(error) => output_exit(error),
             Self::Payload { .. } => Exit::NoInput,
             Self::PayloadTooLong { .. } => Exit::BadData,
             Self::Limits { .. } | Self::Embedded { .. } | Self::Setup { .. } => Exit::Unavailable,
@@ -48,6 +52,15 @@ fn open_exit(error: &OpenError) -> Exit {
         OpenError::Connect(error) => exit(error),
         OpenError::TooLarge { .. } => Exit::BadData,
         _ => Exit::Failure,
+    }
+}
+
+/// The exit code of an output that can't be had, or not be written.
+pub(crate) const fn output_exit(error: &OutputError) -> Exit {
+    match error {
+        OutputError::Create { .. } => Exit::CannotCreate,
+        OutputError::Same { .. } | OutputError::Dash => Exit::Usage,
+        _ => Exit::Io,
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use volley_load::embedded::Embedded;
 use volley_load::interval::Interval;
+use volley_load::output::files::Outputs;
 use volley_load::plan::{Pace, Plan};
 use volley_load::recording::Recording;
 use volley_load::run::{Progress, Watch};
@@ -16,6 +17,7 @@ pub(crate) struct Observer<'a> {
     is_open: bool,
     warmup: Duration,
     embedded: Option<&'a Embedded>,
+    outputs: &'a mut Outputs,
     /// The embedded server's processor time when the warm-up ended, and when sending did.
     cpu: [Option<Duration>; 2],
     /// The seconds so far.
@@ -23,11 +25,16 @@ pub(crate) struct Observer<'a> {
 }
 
 impl<'a> Observer<'a> {
-    pub(crate) fn new(plan: &Plan, embedded: Option<&'a Embedded>) -> Self {
+    pub(crate) fn new(
+        plan: &Plan,
+        embedded: Option<&'a Embedded>,
+        outputs: &'a mut Outputs,
+    ) -> Self {
         Self {
             is_open: plan.pace != Pace::Closed,
             warmup: plan.warmup,
             embedded,
+            outputs,
             cpu: [None; 2],
             recording: Recording::default(),
         }
@@ -55,6 +62,7 @@ impl Watch for Observer<'_> {
     }
 
     fn second(&mut self, number: i64, interval: &Interval, in_flight: u64) {
+        self.outputs.second(number, interval);
         self.recording.add(number, interval, in_flight, self.is_open);
     }
 }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use volley_cli::Exit;
 use volley_load::embedded::Embedded;
 use volley_load::environment::cores;
+use volley_load::output::files::{Outputs, PathOrStdout};
 use volley_load::output::floor::FloorText;
 use volley_load::output::table::Text;
 use volley_load::plan::Plan;
@@ -15,7 +16,7 @@ use volley_load::verdict::Evidence;
 use volley_proto::MaxFrame;
 
 use crate::args::RunArgs;
-use crate::failure::Failure;
+use crate::failure::{Failure, output_exit};
 use crate::observer::Observer;
 use crate::setup;
 use crate::signals::Signals;
@@ -66,26 +67,50 @@ pub(crate) fn run(args: &RunArgs) -> Ended {
 fn plan_and_run(args: &RunArgs) -> Result<Ended, Failure> {
     let plan = setup::plan(args)?;
     let report = Report::of_nothing(&plan, plan.targets.is_empty(), SystemTime::now());
-    let (report, exit) = match measure(args, plan, report.clone()) {
+    let paths = setup::paths(args);
+    let mut outputs = Outputs::open(&paths, &unfinished(&report))?;
+    let (report, mut exit) = match measure(args, plan, report.clone(), &mut outputs) {
         Ok(done) => done,
         Err(failure) => (Report { error: Some(failure.to_string()), ..report }, failure.exit()),
     };
     let report = Report { exit_code: Some(exit.code()), ..report };
-    let errors = report.error.iter().cloned().collect();
-    Ok(Ended { text: Text(&report).to_string(), errors, exit })
+    let is_json = paths.json == Some(PathOrStdout::Stdout);
+    let mut json = Vec::new();
+    let mut errors: Vec<_> = report.error.iter().cloned().collect();
+    for error in outputs.finish(&report, &mut json) {
+        // What went wrong before says more than an output that could not be written.
+        exit = if exit == Exit::Success { output_exit(&error) } else { exit };
+        errors.push(error.to_string());
+    }
+    let text = Text(&report);
+    if is_json {
+        errors.extend(text.failure());
+        return Ok(Ended { text: String::from_utf8_lossy(&json).into_owned(), errors, exit });
+    }
+    Ok(Ended { text: text.to_string(), errors, exit })
+}
+
+/// What is true of a run that ends without another word.
+fn unfinished(report: &Report) -> Report {
+    Report { error: Some("the run has not ended, or was killed".to_owned()), ..report.clone() }
 }
 
 /// Carries out a plan.
-fn measure(args: &RunArgs, mut plan: Plan, report: Report) -> Result<(Report, Exit), Failure> {
+fn measure(
+    args: &RunArgs,
+    mut plan: Plan,
+    report: Report,
+    outputs: &mut Outputs,
+) -> Result<(Report, Exit), Failure> {
     let is_embedded = plan.targets.is_empty();
-    setup::check_limits(&plan, is_embedded, outputs(args))?;
+    setup::check_limits(&plan, is_embedded, setup::paths(args).count())?;
     let server_threads = if is_embedded { setup::server_threads(&plan) } else { 0 };
     let embedded = if is_embedded { Some(start_server(&mut plan, server_threads)?) } else { None };
     let report = Report { plan: PlanFigures::new(&plan, is_embedded), ..report };
 
     let run = Run::start(plan.clone()).map_err(|source| Failure::Setup { source })?;
     let signals = Signals::install(run.control()).map_err(|source| Failure::Setup { source })?;
-    let mut observer = Observer::new(&plan, embedded.as_ref());
+    let mut observer = Observer::new(&plan, embedded.as_ref(), outputs);
     let outcome = run.finish(&mut observer)?;
     let evidence = Evidence {
         plan: &plan,
@@ -119,8 +144,4 @@ fn exit(report: &Report, outcome: &Outcome, signal: Option<Exit>) -> Exit {
         _ if report.passed() => Exit::Success,
         _ => Exit::Failure,
     }
-}
-
-fn outputs(args: &RunArgs) -> u64 {
-    [&args.json, &args.hgrm, &args.hlog, &args.junit].into_iter().flatten().count() as u64
 }

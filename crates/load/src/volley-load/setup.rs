@@ -7,6 +7,7 @@ use std::time::Duration;
 use volley_load::environment::cores;
 use volley_load::limits::Limits;
 use volley_load::needs::Needs;
+use volley_load::output::files::Paths;
 use volley_load::plan::{Life, Pace, Plan, Stop};
 use volley_load::schedule::Schedule;
 use volley_proto::{MaxFrame, ReplyKind};
@@ -82,6 +83,16 @@ pub(crate) fn default_threads() -> u32 {
 /// Threads of an embedded server: the cores that the sending threads leave.
 pub(crate) fn server_threads(plan: &Plan) -> usize {
     cores().saturating_sub(plan.threads as usize).max(1)
+}
+
+/// Where the outputs go.
+pub(crate) fn paths(args: &RunArgs) -> Paths {
+    Paths {
+        json: args.json.clone(),
+        hgrm: args.hgrm.clone(),
+        hlog: args.hlog.clone(),
+        junit: args.junit.clone(),
+    }
 }
 
 /// Raises what can be raised, and says what is missing.
