@@ -8,7 +8,7 @@ pub fn latency(nanos: u64) -> String {
     // What is below 1000 ns has no digits to lose. Rounding comes before the unit is chosen: it
     // makes 1 ms of 999,950 ns.
     let digits = nanos.checked_ilog10().unwrap_or(0) + 1;
-    let step = 10_u64.pow(digits.clamp(3, 10) - 3);
+    let step = 10_u64.pow(digits.clamp(3, 12) - 3);
     let rounded = nanos.saturating_add(step / 2) / step * step;
     let (unit, name) = match rounded {
         0..1_000 => return format!("{rounded} ns"),
