@@ -167,6 +167,30 @@ impl Schedule {
         Some((seconds * 1e9).round() as u64)
     }
 
+    /// How long it goes on; `None` without an end.
+    pub fn duration(&self) -> Option<Duration> {
+        match &self.rate {
+            Rate::Steady { .. } => None,
+            Rate::Phases(phases) => Some(phases.iter().map(|(_, _, phase)| phase.duration).sum()),
+        }
+    }
+
+    /// Frames per second that are planned for the moment `elapsed` after the run's beginning.
+    pub fn rate_at(&self, elapsed: Duration) -> f64 {
+        match &self.rate {
+            #[expect(clippy::cast_precision_loss, reason = "a figure to be shown")]
+            Rate::Steady { millihertz } => *millihertz as f64 / 1000.0,
+            Rate::Phases(phases) => {
+                let elapsed = elapsed.as_secs_f64();
+                let begun = phases.iter().rev().find(|(_, start, _)| *start <= elapsed);
+                begun.map_or(0.0, |(_, start, phase)| {
+                    let part = (elapsed - start) / phase.duration.as_secs_f64();
+                    if part < 1.0 { phase.from + (phase.to - phase.from) * part } else { 0.0 }
+                })
+            }
+        }
+    }
+
     /// Frames that should have been sent `elapsed` after the run's beginning, by the rate alone.
     pub fn planned_until(&self, elapsed: Duration) -> f64 {
         match &self.rate {
@@ -271,6 +295,9 @@ mod tests {
         assert_eq!(schedule.instant(39).map(|ns| ns / 100_000_000), Some(49));
         assert_eq!(schedule.instant(40), None);
         assert!((schedule.planned_until(Duration::from_secs(60)) - 40.0).abs() < 1e-9);
+        let rates = [0, 500, 1500, 3000, 4000, 5000]
+            .map(|millis| schedule.rate_at(Duration::from_millis(millis)));
+        assert_eq!(rates, [10.0, 10.0, 0.0, 20.0, 15.0, 0.0]);
     }
 
     #[test]

@@ -102,7 +102,8 @@ pub(crate) struct Percentiles {
     pub(crate) max: u64,
 }
 
-/// Shows a run on stderr until it is dropped.
+/// Shows a run on stderr until it is dropped; then the view is erased, and what comes next stands in
+/// its place.
 #[derive(Debug)]
 pub(crate) struct Live {
     form: Form,
@@ -161,9 +162,6 @@ impl Live {
             outlet.offer(bytes);
         }
     }
-
-    /// Erases the view, so that what comes next stands in its place. The same as dropping it.
-    pub(crate) fn close(self) {}
 
     fn finish(&self, linger: Duration) {
         let Some(outlet) = &self.outlet else { return };
@@ -272,7 +270,7 @@ mod tests {
     #[test]
     fn a_view_that_was_never_drawn_is_not_erased() {
         let (user, program) = terminal();
-        Live::on(&program, xterm(), true).close();
+        drop(Live::on(&program, xterm(), true));
         drop(program);
         assert_eq!(read_all(user), b"");
     }
@@ -297,7 +295,7 @@ mod tests {
         within_limit(move || {
             let mut live = Live::on(&program, xterm(), true);
             show(&mut live, &moment());
-            live.close();
+            drop(live);
         });
         // The write that it stopped ends with the terminal.
         drop(user);
@@ -310,7 +308,7 @@ mod tests {
         drop(writer);
         live.began = Instant::now().checked_sub(Duration::from_secs(3)).unwrap();
         show(&mut live, &moment());
-        live.close();
+        drop(live);
         let line = "volley-load: 12 s of 60 s: 49,998 frames/s (asked 50,000), in flight 12, \
                     p50 110 µs p99 420 µs max 3.10 ms, 0 failed\n";
         assert_eq!(read_lines(reader), line);

@@ -2,6 +2,7 @@
 
 mod args;
 mod failure;
+mod live;
 mod observer;
 mod session;
 mod setup;

@@ -17,6 +17,7 @@ use volley_proto::MaxFrame;
 
 use crate::args::RunArgs;
 use crate::failure::{Failure, output_exit};
+use crate::live::Live;
 use crate::observer::Observer;
 use crate::setup;
 use crate::signals::Signals;
@@ -110,7 +111,8 @@ fn measure(
 
     let run = Run::start(plan.clone()).map_err(|source| Failure::Setup { source })?;
     let signals = Signals::install(run.control()).map_err(|source| Failure::Setup { source })?;
-    let mut observer = Observer::new(&plan, embedded.as_ref(), outputs);
+    let live = (!args.quiet).then(Live::new);
+    let mut observer = Observer::new(&plan, embedded.as_ref(), outputs, live);
     let outcome = run.finish(&mut observer)?;
     let evidence = Evidence {
         plan: &plan,
