@@ -167,10 +167,11 @@ impl Place {
         let _ = self.told.send(told);
     }
 
-    /// Notes something that is no frame's.
+    /// Notes something that is no frame's. What comes before the first frame is the run's, and not
+    /// its warm-up's.
     fn measured(&self, note: impl FnOnce(&mut Measured)) {
         let mut bench = self.bench.borrow_mut();
-        let is_warmup = bench.is_warming_up();
+        let is_warmup = self.shared.phase() > Phase::Connecting && bench.is_warming_up();
         note(bench.interval.of(is_warmup));
     }
 

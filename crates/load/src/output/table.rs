@@ -34,7 +34,8 @@ impl fmt::Display for Text<'_> {
             return Ok(());
         }
         let run = &report.run;
-        writeln!(f, "{}\n", plan(&report.plan))?;
+        writeln!(f, "{:LABEL$}{}", "target", target(&report.plan))?;
+        writeln!(f, "{:LABEL$}{}", "load", load(&report.plan))?;
         writeln!(f, "{}\n", throughput(report))?;
         writeln!(f, "{}\n", latencies(run))?;
         writeln!(f, "{}", ledger(&run.ledger))?;
@@ -64,27 +65,39 @@ impl fmt::Display for Text<'_> {
 /// Width of the words at the beginning of a line.
 const LABEL: usize = 12;
 
-/// What was done, in a line.
-fn plan(plan: &PlanFigures) -> String {
-    let mut words = vec![match plan.targets.as_slice() {
-        [one] if plan.embedded => format!("{one} (embedded)"),
+/// Where the frames went.
+fn target(plan: &PlanFigures) -> String {
+    let targets = match plan.targets.as_slice() {
+        [one] if plan.embedded => format!("{one}, a server in this process"),
         targets => targets.join(", "),
-    }];
-    words.push(amount(u64::from(plan.connections), "connection"));
+    };
+    match &plan.reply {
+        Some(reply) => format!("{targets}, asked for {reply}"),
+        None => targets,
+    }
+}
+
+/// What was done.
+fn load(plan: &PlanFigures) -> String {
+    let mut words = vec![amount(u64::from(plan.connections), "connection")];
     if plan.idle > 0 {
         words.push(format!("{} idle", count(u64::from(plan.idle))));
     }
-    let size = if plan.fixed_payload { "the given payload".to_owned() } else { plan.size.clone() };
-    let bytes = if size.bytes().all(|byte| byte.is_ascii_digit()) { " bytes" } else { "" };
-    words.push(format!(
-        "{} of {size}{bytes} in flight on each",
-        amount(u64::from(plan.pipeline), "frame")
-    ));
+    let is_number = plan.size.bytes().all(|byte| byte.is_ascii_digit());
+    let size = match plan.size.as_str() {
+        size if plan.fixed_payload => format!("the same {size} bytes"),
+        size if is_number => format!("{size} bytes"),
+        size => size.to_owned(),
+    };
+    let frames = amount(u64::from(plan.pipeline), "frame");
+    words.push(format!("{frames} of {size} in flight on each"));
     words.push(match (&plan.schedule, plan.arrivals) {
-        (Some(schedule), Some(arrivals)) => format!("{schedule} frames/s ({arrivals})"),
+        (Some(schedule), Some(arrivals)) => format!("{schedule} frames/s, {arrivals}"),
         _ => "closed loop".to_owned(),
     });
-    words.push(plan.reply.clone().unwrap_or_else(|| "the listener's own reply".to_owned()));
+    if let Some(frames) = plan.frames_per_connection {
+        words.push(format!("{} per connection", amount(frames, "frame")));
+    }
     words.join(", ")
 }
 
@@ -101,8 +114,7 @@ fn throughput(report: &Report) -> String {
     let seconds = Duration::from_nanos(run.elapsed_ns).as_secs_f64();
     let (out, back) = (bandwidth(run.bytes_sent, seconds), bandwidth(run.bytes_received, seconds));
     words.push(format!("{out} out, {back} back"));
-    words.push(format!("for {}", latency(run.elapsed_ns)));
-    format!("{:LABEL$}{}", "rate", words.join("; "))
+    format!("{:LABEL$}{} for {}", "rate", words.join(", "), latency(run.elapsed_ns))
 }
 
 fn latencies(run: &Figures) -> Table {
