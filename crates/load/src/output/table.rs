@@ -71,9 +71,12 @@ fn target(plan: &PlanFigures) -> String {
         [one] if plan.embedded => format!("{one}, a server in this process"),
         targets => targets.join(", "),
     };
-    match &plan.reply {
-        Some(reply) => format!("{targets}, asked for {reply}"),
-        None => targets,
+    match (&plan.reply, plan.hello) {
+        (Some(reply), true) => format!("{targets}, asked for {reply}"),
+        (None, true) => targets,
+        (reply, false) => {
+            format!("{targets}, without HELLO, expecting {}", reply.as_deref().unwrap_or("echo"))
+        }
     }
 }
 
@@ -117,7 +120,7 @@ fn throughput(report: &Report) -> String {
     format!("{:LABEL$}{} for {}", "rate", words.join(", "), latency(run.elapsed_ns))
 }
 
-fn latencies(run: &Figures) -> Table {
+fn latencies(run: &Figures) -> String {
     let head = ["", "p50", "p90", "p99", "p99.9", "p99.99", "max", "mean"];
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(head);
@@ -133,7 +136,7 @@ fn latencies(run: &Figures) -> Table {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
 fn row(name: &str, quantiles: &Quantiles) -> Vec<String> {
@@ -178,8 +181,8 @@ fn connections(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     let connections = &report.connections;
     let is_churn = report.plan.frames_per_connection.is_some();
     if connections.reconnects > 0 && (is_churn || report.problems.is_empty()) {
-        let times = count(connections.reconnects);
-        writeln!(f, "{:LABEL$}opened again {times} times", "connections")?;
+        let times = amount(connections.reconnects, "connection");
+        writeln!(f, "{:LABEL$}{times}", "reopened")?;
     }
     for problem in &report.problems {
         writeln!(f, "{:LABEL$}{} x {}", "problem", count(problem.count), problem.what)?;
@@ -193,9 +196,13 @@ fn wrong(f: &mut fmt::Formatter<'_>, bad: &BadReplyFigures) -> fmt::Result {
     let (expected_len, received_len) = (bad.expected_len, bad.received_len);
     writeln!(f, "{:LABEL$}connection {connection}, frame {frame}:", "wrong")?;
     let cut = more(expected, expected_len);
-    writeln!(f, "{:LABEL$}expected {expected_len} bytes {expected}{cut}", "")?;
+    writeln!(f, "{:LABEL$}expected {}", "", bytes(expected_len, expected, cut))?;
     let cut = more(received, received_len);
-    writeln!(f, "{:LABEL$}received {received_len} bytes {received}{cut}", "")
+    writeln!(f, "{:LABEL$}received {}", "", bytes(received_len, received, cut))
+}
+
+fn bytes(len: usize, shown: &str, cut: &str) -> String {
+    format!("{} {shown}{cut}", amount(len as u64, "byte")).trim_end().to_owned()
 }
 
 fn threshold(f: &mut fmt::Formatter<'_>, check: &Check) -> fmt::Result {
@@ -235,4 +242,54 @@ fn verdict(report: &Report) -> String {
 
 fn amount(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::sample;
+
+    #[test]
+    fn shows_what_was_done_what_came_of_it_and_why() {
+        let expected = "\
+target      tcp://127.0.0.1:7007, asked for echo
+load        4 connections, 1 idle, 8 frames of 64 bytes in flight on each, 1000 frames/s, poisson, \
+100,000 frames per connection
+rate        1,000 right replies/s, 1,000 sent of 1,000 planned, 64.0 kB/s out, 64.0 kB/s back for \
+5.00 s
+
+                p50      p90      p99    p99.9   p99.99      max     mean
+response     315 µs   894 µs  1.07 ms  1.10 ms  1.11 ms  1.11 ms   315 µs
+service      290 µs   849 µs  1.02 ms  1.05 ms  1.06 ms  1.06 ms   290 µs
+send delay  25.0 µs  45.0 µs  49.5 µs  49.9 µs  50.0 µs  50.0 µs  25.0 µs
+connect      150 µs   150 µs   150 µs   150 µs   150 µs   150 µs   150 µs
+
+ledger      5,000 sent = 4,999 ok + 0 corrupt + 0 duplicate + 0 reordered + 0 misrouted + 0 late \
++ 1 lost (timed out)
+warm-up     1,000 frames before, in no figure above
+reopened    1 connection
+problem     3 x connection refused
+wrong       connection 1, frame 2:
+            expected 64 bytes 00ff…
+            received 0 bytes
+warning     2 cores
+            more
+
+FAILED      fail if p99 > 1ms: it was 1.31 ms
+verdict     FAILED, 1 threshold broken; no limit was met: the asked rate was reached
+";
+        assert_eq!(Text(&sample::full()).to_string(), expected);
+    }
+
+    #[test]
+    fn a_ledger_that_is_off_says_so() {
+        let mut report = sample::full();
+        report.run.ledger.imbalance = 3;
+        assert!(Text(&report).to_string().contains("THE LEDGER IS OFF BY 3"));
+    }
+
+    #[test]
+    fn a_run_that_could_not_begin_shows_nothing() {
+        assert_eq!(Text(&sample::empty()).to_string(), "");
+    }
 }
