@@ -122,3 +122,6 @@ fn all_connected(connections: &Connections) -> Check {
 const fn float(number: u64) -> f64 {
     number as f64
 }
+
+#[cfg(test)]
+mod tests;

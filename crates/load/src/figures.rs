@@ -44,13 +44,14 @@ pub fn rate(per_second: Option<f64>) -> String {
 pub fn percent(part: f64) -> String {
     let percent = part * 100.0;
     let distance = percent.min(100.0 - percent).abs();
-    if distance == 0.0 || distance >= 10.0 {
-        format!("{percent:.0} %")
-    } else if distance >= 0.1 {
-        format!("{percent:.1} %")
-    } else {
-        format!("{percent:.3} %")
-    }
+    let digits = match distance {
+        10.0.. => 0,
+        0.1.. => 1,
+        _ => 3,
+    };
+    let text = format!("{percent:.digits$}");
+    let text = if digits > 0 { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text} %")
 }
 
 /// Bytes per second in units of 1000; a dash if no time has passed.
@@ -81,7 +82,8 @@ mod tests {
             (0.00042, "0.042 %"),
             (0.012, "1.2 %"),
             (0.5, "50 %"),
-            (0.9995, "99.950 %"),
+            (0.97, "97 %"),
+            (0.9995, "99.95 %"),
             (1.0, "100 %"),
         ];
         for (part, text) in cases {

@@ -9,5 +9,5 @@ pub mod json;
 pub mod junit;
 pub mod place;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 pub mod table;

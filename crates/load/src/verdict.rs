@@ -315,3 +315,6 @@ const fn round(rate: u64) -> u64 {
 const fn count(frames: u64) -> f64 {
     frames as f64
 }
+
+#[cfg(test)]
+mod tests;
