@@ -10,8 +10,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use volley_proto::Reason;
 
@@ -72,9 +73,12 @@ impl Worker {
     ///
     /// When a connection's task does, which is a defect.
     pub fn run(self) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = Builder::new_current_thread()
+            .event_interval(TASKS_PER_LOOK)
+            .enable_all()
+            .build_local(LocalOptions::default())?;
         let told = self.told.clone();
-        LocalSet::new().block_on(&runtime, self.serve())?;
+        runtime.block_on(self.serve())?;
         // A run that has been given up listens no more.
         let _ = told.send(Told::Done);
         Ok(())
@@ -133,6 +137,10 @@ impl Worker {
         Ok(())
     }
 }
+
+/// How many connections have their turn between two looks at the sockets: as many as one look can
+/// bring, so that a full round of them costs one.
+const TASKS_PER_LOOK: u32 = 1024;
 
 /// How often overdue frames are looked for: four times in a time-out, within reason.
 const SHORTEST_SWEEP: Duration = Duration::from_millis(5);
