@@ -1,9 +1,13 @@
 //! What frames carry, so that a reply says whose it is and any wrong byte shows.
 //!
 //! ```text
-//!  0      8            12       20
-//! | run:8 | connection:4 | number:8 | bytes of a table, from a place that the number tells |
+//!  0        8            12       20
+//! | check:8 | connection:4 | number:8 | bytes of a table, from a place that the number tells |
 //! ```
+//!
+//! The check is one of the run, the connection and the number together: a reply that was damaged on
+//! its way never passes for the reply to another frame, and one to another run never for one to
+//! this.
 //!
 //! Nothing of what was sent is stored: the table is made once, from the seed, and a reply is
 //! compared with it.
@@ -13,6 +17,9 @@ pub const ID_LEN: usize = 20;
 
 /// Places in the table at which a payload may begin. Neighbouring frames begin at different ones.
 const PLACES: usize = 4096;
+
+/// 2^64 by the golden ratio, which is odd: a factor that spreads neighbours over all bits.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The payloads of one run.
 #[derive(Clone, Debug)]
@@ -71,8 +78,9 @@ impl Payloads {
         }
     }
 
-    /// The connection and the number of the frame to which `payload` belongs, if it is whole and
-    /// one of this run's. Payloads that are shorter than [`ID_LEN`] or fixed don't tell.
+    /// The connection and the number of the frame to which `payload` belongs, if it is one of this
+    /// run's; what follows may be wrong. Payloads that are shorter than [`ID_LEN`] or fixed don't
+    /// tell.
     pub fn identify(&self, payload: &[u8]) -> Option<(u32, u64)> {
         if self.fixed.is_some() {
             return None;
@@ -80,16 +88,25 @@ impl Payloads {
         let id = payload.first_chunk::<ID_LEN>()?;
         let connection = u32::from_be_bytes(*id[8..].first_chunk()?);
         let number = u64::from_be_bytes(*id[12..].first_chunk()?);
-        self.matches(connection, number, payload).then_some((connection, number))
+        (*id == self.id(connection, number)).then_some((connection, number))
     }
 
     #[inline]
     fn id(&self, connection: u32, number: u64) -> [u8; ID_LEN] {
         let mut id = [0; ID_LEN];
-        id[..8].copy_from_slice(&self.run.to_be_bytes());
+        id[..8].copy_from_slice(&self.check(connection, number).to_be_bytes());
         id[8..12].copy_from_slice(&connection.to_be_bytes());
         id[12..].copy_from_slice(&number.to_be_bytes());
         id
+    }
+
+    /// Each step can be undone, so that no other number of a connection, and the same number of no
+    /// other connection, has the same.
+    #[inline]
+    fn check(&self, connection: u32, number: u64) -> u64 {
+        let key = self.run ^ u64::from(connection).wrapping_mul(SPREAD);
+        let mixed = key.wrapping_add(number).wrapping_mul(SPREAD);
+        mixed ^ (mixed >> 32)
     }
 
     /// `len` bytes of the table for this frame. Two frames of one connection have the same only
@@ -137,7 +154,9 @@ mod tests {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
             assert!(!payloads.matches(1, 2, &bad), "bit {bit}");
-            assert_ne!(payloads.identify(&bad), Some((1, 2)), "bit {bit}");
+            // Whose it is can be told if that is not where the bit is, and no other frame's it is.
+            let whose = (bit >= 8 * ID_LEN).then_some((1, 2));
+            assert_eq!(payloads.identify(&bad), whose, "bit {bit}");
         }
         assert!(!payloads.matches(1, 2, &[good.as_slice(), &[0; 200]].concat()));
     }
@@ -150,6 +169,20 @@ mod tests {
         assert_eq!(payloads.identify(&payload(&payloads, 9, 3, 19)), None);
         let other_run = Payloads::new(8, 1, 64);
         assert_eq!(other_run.identify(&payload(&payloads, 9, 3, 64)), None);
+    }
+
+    #[test]
+    fn a_damaged_payload_is_not_that_of_another_frame() {
+        // Without filling, so that only the check can tell.
+        let payloads = Payloads::new(7, 1, ID_LEN);
+        for (connection, number) in [(0, 0), (1, 4096), (4095, 4097), (1 << 20, 1 << 40)] {
+            let good = payload(&payloads, connection, number, ID_LEN);
+            for bit in 0..8 * ID_LEN {
+                let mut bad = good.clone();
+                bad[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(payloads.identify(&bad), None, "{connection} {number}: bit {bit}");
+            }
+        }
     }
 
     #[test]
