@@ -135,8 +135,8 @@ impl<'c> Exchange<'c> {
         if let Some(expired) = bench.expired
             && self.flight.oldest().is_some_and(|oldest| oldest <= expired)
         {
-            for frame in self.flight.expire(expired) {
-                self.lose(&frame, Loss::TimedOut, bench);
+            for (frame, loss) in self.flight.expire(expired) {
+                self.lose(&frame, loss, bench);
             }
         }
         if mem::take(&mut self.is_early) {

@@ -71,6 +71,8 @@ pub struct Flight {
     first: u64,
     /// Number that the next frame will have.
     sent: u64,
+    /// The number behind the last frame that got a reply.
+    answered: u64,
 }
 
 /// A frame that was settled as something else than ok.
@@ -98,6 +100,7 @@ impl Flight {
             warm: first,
             first,
             sent: first,
+            answered: first,
         }
     }
 
@@ -136,15 +139,17 @@ impl Flight {
     }
 
     /// Frames that were written up to `instant` no longer take a place in the pipeline. If their
-    /// replies come after all they are late. Returns one that is to be given up, if there are too
-    /// many.
-    pub fn expire(&mut self, instant: u64) -> Vec<InFlight> {
+    /// replies come after all they are late. Returns those that are to be given up, if there are
+    /// too many, and why they are lost.
+    pub fn expire(&mut self, instant: u64) -> Vec<(InFlight, Loss)> {
         let is_over = |frame: &InFlight| frame.written <= instant;
         self.overdue.extend(self.overtaken.extract_if(.., |frame| is_over(frame)));
         let waiting = self.waiting.partition_point(is_over);
         self.overdue.extend(self.waiting.drain(..waiting));
         let too_many = self.overdue.len().saturating_sub(REMEMBERED);
-        self.overdue.drain(..too_many).collect()
+        let answered = self.answered;
+        let given_up = self.overdue.drain(..too_many);
+        given_up.map(|frame| (frame, unanswered(&frame, answered))).collect()
     }
 
     /// Finds the frame to which a reply belongs, and settles it.
@@ -159,15 +164,16 @@ impl Flight {
             && self.is_right(&frame, payload, payloads)
         {
             self.waiting.pop_front();
-            measured.of(frame.is_warmup).ledger.settle(Column::Ok);
-            return Matched::Answer(frame, Column::Ok);
+            return self.settle_right(frame, measured);
         }
         self.sort_out(payload, payloads, measured)
     }
 
     /// Gives up every frame that still waits: returns each with the reason for which it is lost.
     pub fn give_up(&mut self, loss: Loss) -> impl Iterator<Item = (InFlight, Loss)> + use<> {
-        let overdue = mem::take(&mut self.overdue).into_iter().map(|f| (f, Loss::TimedOut));
+        let answered = self.answered;
+        let overdue = mem::take(&mut self.overdue).into_iter();
+        let overdue = overdue.map(move |f| (f, unanswered(&f, answered)));
         let overtaken = mem::take(&mut self.overtaken).into_iter().map(|f| (f, Loss::Skipped));
         let waiting = mem::take(&mut self.waiting).into_iter().map(move |f| (f, loss));
         overdue.chain(overtaken).chain(waiting)
@@ -209,8 +215,7 @@ impl Flight {
             self.overtaken.extend(self.waiting.drain(..at));
             // `position` found it, so it is at the front now.
             if let Some(frame) = self.waiting.pop_front() {
-                measured.of(frame.is_warmup).ledger.settle(Column::Ok);
-                return Matched::Answer(frame, Column::Ok);
+                return self.settle_right(frame, measured);
             }
         }
         if let Some(at) = self.overdue.iter().position(|f| self.is_right(f, payload, payloads))
@@ -252,7 +257,16 @@ impl Flight {
         self.waiting.pop_front()
     }
 
+    /// The reply came in its place, if some before it didn't.
+    #[inline]
+    fn settle_right(&mut self, frame: InFlight, measured: &mut Interval) -> Matched {
+        self.answered = frame.number + 1;
+        measured.of(frame.is_warmup).ledger.settle(Column::Ok);
+        Matched::Answer(frame, Column::Ok)
+    }
+
     fn settle(&mut self, frame: InFlight, column: Column, measured: &mut Interval) -> Matched {
+        self.answered = self.answered.max(frame.number + 1);
         measured.of(frame.is_warmup).ledger.settle(column);
         self.remember(frame.number, frame.is_warmup, column);
         Matched::Answer(frame, column)
@@ -311,6 +325,12 @@ impl Flight {
     fn was_sent(&self, number: u64) -> bool {
         (self.first..self.sent).contains(&number)
     }
+}
+
+/// Why a frame is lost that was waited for longer than the time-out. It does not matter whether a
+/// reply to a later one came before the time-out or after.
+fn unanswered(frame: &InFlight, answered: u64) -> Loss {
+    if frame.number < answered { Loss::Skipped } else { Loss::TimedOut }
 }
 
 /// Whose frame a reply belongs to.
@@ -458,6 +478,26 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_is_skipped_if_a_later_one_is_answered_before_its_time_out_or_after() {
+        for expires_first in [true, false] {
+            let (mut flight, payloads, mut measured, replies) = flight(ReplyKind::Echo, 2);
+            let later = InFlight { number: 2, written: 9, ..flight.waiting[1] };
+            let mut reply = Vec::new();
+            payloads.append(3, 2, LEN as usize, &mut reply);
+            flight.send(later);
+            measured.run.ledger.send(1);
+            flight.reply(&replies[0], &payloads, &mut measured);
+            if expires_first {
+                flight.expire(5);
+            }
+            flight.reply(&reply, &payloads, &mut measured);
+            flight.expire(5);
+            lose_all(&mut flight, Loss::Closed, &mut measured);
+            assert_eq!(counts(&measured.run.ledger), [2, 0, 0, 0, 1, 0], "{expires_first}");
+        }
+    }
+
+    #[test]
     fn a_reply_that_names_its_frame_and_is_wrong_is_corrupt() {
         // Cut short, an echo still says whose it is.
         let (mut flight, payloads, mut measured, replies) = flight(ReplyKind::Echo, 2);
@@ -503,8 +543,9 @@ mod tests {
         let (mut flight, payloads, mut measured, replies) = flight(ReplyKind::Echo, 3000);
         let given_up = flight.expire(0);
         assert_eq!(given_up.len(), 3000 - REMEMBERED);
-        for frame in &given_up {
-            flight.lose(frame, Column::Lost(Loss::TimedOut), &mut measured);
+        for (frame, loss) in &given_up {
+            assert_eq!(*loss, Loss::TimedOut);
+            flight.lose(frame, Column::Lost(*loss), &mut measured);
         }
         // One that was given up is answered after all, one is no longer remembered.
         flight.reply(&replies[3000 - REMEMBERED - 1], &payloads, &mut measured);
