@@ -87,6 +87,12 @@ struct Odd {
 /// a server that loses frames for days may cost.
 const REMEMBERED: usize = 1024;
 
+/// How far back a second echo is looked for that does not say whose it is.
+const RECENT: usize = 64;
+
+/// How long such an echo must be, so that a wrong one hardly ever looks like one of those.
+const TELLING: usize = 4;
+
 impl Flight {
     /// No frames yet; the next will have `first` as its number.
     pub const fn new(connection: u32, kind: ReplyKind, first: u64) -> Self {
@@ -305,12 +311,14 @@ impl Flight {
                     Owner::Other(connection, number)
                 }
                 Some((_, number)) if self.was_sent(number) => Owner::Frame(number),
-                _ => Owner::Unknown,
+                Some(_) => Owner::Unknown,
+                None => self.recent(payload, payloads).map_or(Owner::Unknown, Owner::Frame),
             },
             ReplyKind::Ack => {
                 let Ok(receipt) = Receipt::parse(payload) else { return Owner::Unknown };
+                // An empty frame has the total of the one before, and that one perhaps its checksum.
                 let is_front = self.waiting.front().is_some_and(|frame| {
-                    frame.crc32c == receipt.crc32c && frame.total == receipt.total
+                    frame.crc32c == receipt.crc32c && frame.total == receipt.total && frame.len > 0
                 });
                 match receipt.seq.checked_sub(1).map(|seq| self.first.saturating_add(seq)) {
                     // All but the number is the front frame's, so the number is what is wrong.
@@ -319,6 +327,16 @@ impl Flight {
                 }
             }
         }
+    }
+
+    /// Which of the last frames an echo belongs to that does not say whose it is.
+    fn recent(&self, payload: &[u8], payloads: &Payloads) -> Option<u64> {
+        // With nothing in flight there is no frame whose wrong echo it could be.
+        let shortest = if self.waiting.is_empty() { 1 } else { TELLING };
+        let behind = self.waiting.front().map_or(self.sent, |frame| frame.number);
+        let mut recent = (self.first..behind).rev().take(RECENT);
+        let is_its = |number: &u64| payloads.matches(self.connection, *number, payload);
+        recent.find(is_its).filter(|_| payload.len() >= shortest)
     }
 
     /// Whether the frame of this number was sent on this connection.
@@ -433,6 +451,42 @@ mod tests {
                 assert_eq!(counts(&settle(kind, 4, order)), expected, "{kind} {order:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_second_echo_is_known_without_saying_whose_it_is() {
+        let payloads = Payloads::new(1, 2, LEN as usize);
+        let echo = |number, len| {
+            let mut echo = Vec::new();
+            payloads.append(3, number, len, &mut echo);
+            echo
+        };
+        for len in [1, 4, 19] {
+            let (mut flight, _, mut measured, _) = flight(ReplyKind::Echo, 3);
+            flight.waiting.iter_mut().for_each(|frame| frame.len = len);
+            // One byte tells too little as long as it could be a wrong echo.
+            let order: &[u64] = if len < 4 { &[0, 1, 2, 2] } else { &[0, 0, 1, 0, 2, 2, 2] };
+            for &number in order {
+                let reply = flight.reply(&echo(number, len as usize), &payloads, &mut measured);
+                assert!(!matches!(reply, Matched::Extra(Stray::Unasked)), "{len}: {number}");
+            }
+            let twice = if len < 4 { 1 } else { 2 };
+            assert_eq!(counts(&measured.run.ledger), [3 - twice, twice, 0, 0, 0, 0], "{len}");
+        }
+    }
+
+    #[test]
+    fn a_second_receipt_for_an_empty_frame_is_no_wrong_one_for_the_next() {
+        let payloads = Payloads::new(1, 2, LEN as usize);
+        let (mut flight, _, mut measured, _) = flight(ReplyKind::Ack, 3);
+        for frame in &mut flight.waiting {
+            (frame.len, frame.crc32c, frame.total) = (0, 0, 0);
+        }
+        for seq in [1, 1, 2, 3] {
+            let receipt = Receipt { crc32c: 0, seq, total: 0, received_at: 1 }.encode();
+            flight.reply(&receipt, &payloads, &mut measured);
+        }
+        assert_eq!(counts(&measured.run.ledger), [2, 1, 0, 0, 0, 0]);
     }
 
     #[test]
