@@ -307,7 +307,10 @@ impl Flight {
     fn owner(&self, payload: &[u8], payloads: &Payloads) -> Owner {
         match self.kind {
             ReplyKind::Echo => match payloads.identify(payload) {
-                Some((connection, number)) if connection != self.connection => {
+                // The client's connection before this one is another too.
+                Some((connection, number))
+                    if connection != self.connection || number < self.first =>
+                {
                     Owner::Other(connection, number)
                 }
                 Some((_, number)) if self.was_sent(number) => Owner::Frame(number),
@@ -514,6 +517,19 @@ mod tests {
         lose_all(&mut flight, Loss::TimedOut, &mut measured);
         assert_eq!(measured.run.ledger.count(Column::Lost(Loss::TimedOut)), 2);
         assert_eq!(measured.run.ledger.imbalance(), 0);
+    }
+
+    #[test]
+    fn a_reply_to_a_frame_of_the_connection_before_settles_nothing_here() {
+        let payloads = Payloads::new(1, 2, LEN as usize);
+        let mut flight = Flight::new(3, ReplyKind::Echo, 5);
+        let (mut measured, mut echo) = (Interval::default(), Vec::new());
+        let frame = InFlight { number: 5, ..self::flight(ReplyKind::Echo, 1).0.waiting[0] };
+        flight.send(frame);
+        payloads.append(3, 4, LEN as usize, &mut echo);
+        let stray = flight.reply(&echo, &payloads, &mut measured);
+        assert!(matches!(stray, Matched::Extra(Stray::Misrouted(3, 4))), "{stray:?}");
+        assert_eq!(flight.places(), 1);
     }
 
     #[test]
