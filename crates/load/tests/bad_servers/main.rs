@@ -1,0 +1,163 @@
+//! Runs against servers that are wrong in a known set of frames: each of these frames ends in its
+//! column, every other one is right, and the run goes on.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, also in what it calls")]
+#![expect(clippy::expect_used, reason = "a test that panics has failed, also in what it calls")]
+
+mod corrupt;
+mod ends;
+mod misroute;
+mod order;
+#[path = "../scripted/mod.rs"]
+mod scripted;
+mod short;
+mod unanswered;
+
+use std::collections::BTreeMap;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use scripted::{Count, Fault, Script, Server};
+use volley_load::ledger::{Column, Ledger, Loss};
+use volley_load::plan::{Life, Plan, Stop};
+use volley_load::run::{End, Outcome, Run};
+use volley_load::sizes::Sizes;
+use volley_proto::ReplyKind;
+
+/// No test comes near it; a hang ends here.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a reply is awaited where all come that will.
+const LONG: Duration = Duration::from_secs(30);
+
+/// How long a reply is awaited that does not come. No other one takes as long.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// One way to use a server.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    reply: ReplyKind,
+    pipeline: u32,
+    hello: bool,
+}
+
+/// Each reply, one frame in flight or eight, with and without HELLO.
+const WAYS: [Way; 8] = [
+    Way { reply: ReplyKind::Echo, pipeline: 1, hello: true },
+    Way { reply: ReplyKind::Echo, pipeline: 8, hello: true },
+    Way { reply: ReplyKind::Ack, pipeline: 1, hello: true },
+    Way { reply: ReplyKind::Ack, pipeline: 8, hello: true },
+    Way { reply: ReplyKind::Echo, pipeline: 1, hello: false },
+    Way { reply: ReplyKind::Echo, pipeline: 8, hello: false },
+    Way { reply: ReplyKind::Ack, pipeline: 1, hello: false },
+    Way { reply: ReplyKind::Ack, pipeline: 8, hello: false },
+];
+
+/// A hundred frames on one connection. It is opened again if it must be.
+fn plan(way: Way, server: &Server) -> Plan {
+    Plan {
+        targets: vec![server.endpoint()],
+        connections: 1,
+        pipeline: way.pipeline,
+        sizes: Sizes::Fixed(64),
+        hello: way.hello,
+        reply: Some(way.reply),
+        stop: Stop { duration: None, frames: Some(100) },
+        timeout: LONG,
+        life: Life { frames: None, reconnect: true },
+        ..Plan::default()
+    }
+}
+
+/// What came of a run, and what its server has counted.
+struct Played {
+    way: Way,
+    outcome: Outcome,
+    count: Count,
+}
+
+/// Runs a hundred frames against a server that does this to these frames of each connection.
+fn play(way: Way, fault: Fault, at: &[u64]) -> Played {
+    play_with(way, fault, at, |_| {})
+}
+
+/// As [`play`], with a plan that is changed before.
+fn play_with(way: Way, fault: Fault, at: &[u64], change: impl FnOnce(&mut Plan)) -> Played {
+    let pipeline = u64::from(way.pipeline);
+    let script = Script { fault, at: at.to_vec(), pipeline, reply: way.reply, ..Script::default() };
+    let server = Server::start(script);
+    let mut plan = plan(way, &server);
+    change(&mut plan);
+    let outcome = run(plan);
+    Played { way, outcome, count: server.finish() }
+}
+
+/// Runs a plan to its end.
+fn run(plan: Plan) -> Outcome {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let outcome = Run::start(plan).unwrap().finish(&mut ()).unwrap();
+        tell.send(outcome).unwrap();
+    });
+    told.recv_timeout(LIMIT).expect("the run ends")
+}
+
+impl Played {
+    /// The plan was carried out, and these columns have frames: no others.
+    #[track_caller]
+    fn ends_with<const N: usize>(&self, columns: [(Column, u64); N]) {
+        let ledger = &self.outcome.total.run.ledger;
+        assert_eq!(filled(ledger), BTreeMap::from(columns), "{:?}", self.way);
+        assert_eq!(self.outcome.end, End::Planned, "{:?}", self.outcome.problems);
+        self.balances();
+    }
+
+    /// No connection had a problem.
+    #[track_caller]
+    fn has_no_problem(&self) {
+        assert!(self.outcome.problems.is_empty(), "{:?}: {:?}", self.way, self.outcome.problems);
+    }
+
+    /// Both sides have counted the same frames, and each is in one column and has one latency.
+    #[track_caller]
+    fn balances(&self) {
+        let run = &self.outcome.total.run;
+        assert_eq!((run.ledger.sent(), run.ledger.imbalance()), (self.count.received(), 0));
+        assert_eq!(run.service.histogram().len(), run.ledger.sent());
+        assert_eq!(self.outcome.total.warmup.ledger, Ledger::default());
+    }
+}
+
+/// The columns that are not empty.
+fn filled(ledger: &Ledger) -> BTreeMap<Column, u64> {
+    let columns = [
+        Column::Ok,
+        Column::Corrupt,
+        Column::Duplicate,
+        Column::Reordered,
+        Column::Misrouted,
+        Column::Late,
+    ];
+    let all = columns.into_iter().chain(Loss::ALL.map(Column::Lost));
+    all.map(|column| (column, ledger.count(column))).filter(|&(_, frames)| frames > 0).collect()
+}
+
+/// Does all of it at the same time, for what takes a while.
+fn for_each<T: Copy + Send + Sync>(cases: &[T], test: impl Fn(T) + Sync) {
+    let test = &test;
+    thread::scope(|scope| {
+        for &case in cases {
+            scope.spawn(move || test(case));
+        }
+    });
+}
+
+#[test]
+fn a_server_without_a_fault_answers_all() {
+    for way in WAYS {
+        let played = play(way, Fault::None, &[]);
+        played.ends_with([(Column::Ok, 100)]);
+        assert_eq!((played.count.answered, played.count.connections.len()), (100, 1));
+    }
+}

@@ -1,0 +1,50 @@
+//! Replies that never come, or too late.
+
+use volley_load::ledger::{Column, Loss};
+use volley_load::plan::{Arrivals, Pace};
+use volley_load::schedule::Schedule;
+
+use crate::scripted::Fault;
+use crate::{SHORT, WAYS, for_each, play_with};
+
+#[test]
+fn a_frame_without_a_reply_among_others_with_one_is_skipped() {
+    for_each(&WAYS, |way| {
+        let played = play_with(way, Fault::Drop, &[0, 60], |plan| plan.timeout = SHORT);
+        played.ends_with([(Column::Ok, 98), (Column::Lost(Loss::Skipped), 2)]);
+        assert_eq!((played.count.answered, played.count.faults), (98, 2));
+        let longest = played.outcome.total.run.service.longest();
+        assert!(u128::from(longest) >= SHORT.as_nanos(), "{longest} ns");
+    });
+}
+
+#[test]
+fn the_last_frames_without_a_reply_are_timed_out() {
+    for_each(&WAYS, |way| {
+        // One at a time, with one in flight.
+        let last = if way.pipeline == 1 { 99..100 } else { 95..100 };
+        let at: Vec<_> = last.collect();
+        let lost = at.len() as u64;
+        let played = play_with(way, Fault::Drop, &at, |plan| plan.timeout = SHORT);
+        let columns = [(Column::Ok, 100 - lost), (Column::Lost(Loss::TimedOut), lost)];
+        played.ends_with(columns);
+        assert_eq!((played.count.answered, played.count.faults), (100 - lost, lost));
+    });
+}
+
+#[test]
+fn a_frame_without_a_reply_is_skipped_however_long_the_run_goes_on() {
+    for_each(&WAYS, |way| {
+        let played = play_with(way, Fault::Drop, &[5], |plan| {
+            plan.timeout = SHORT;
+            plan.pace = evenly(50.0);
+        });
+        played.ends_with([(Column::Ok, 99), (Column::Lost(Loss::Skipped), 1)]);
+    });
+}
+
+/// Frames planned at this rate, whatever the server does.
+fn evenly(rate: f64) -> Pace {
+    let schedule = Schedule::steady(rate, 1).unwrap();
+    Pace::Open { schedule, arrivals: Arrivals::Constant }
+}
