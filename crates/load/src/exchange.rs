@@ -229,7 +229,7 @@ impl<'c> Exchange<'c> {
 
     #[inline]
     fn encode(&mut self, planned: u64, now: u64, is_warmup: bool, bench: &mut Bench) {
-        let len = self.shared.plan.sizes.draw(&mut self.client.sizes);
+        let len = self.shared.plan.draw_len(&mut self.client.sizes);
         let (connection, number) = (self.client.connection, self.client.number);
         bench.output.extend_from_slice(&encode_data_head(len as usize));
         let at = bench.output.len();

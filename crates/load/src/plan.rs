@@ -23,7 +23,7 @@ pub struct Plan {
     pub sources: Vec<IpAddr>,
     /// Frames in flight per connection, at most; not 0.
     pub pipeline: u32,
-    /// How long payloads are.
+    /// How long generated payloads are.
     pub sizes: Sizes,
     /// The same payload for every frame, in place of generated ones.
     pub payload: Option<Vec<u8>>,
@@ -66,6 +66,12 @@ impl Plan {
             Some(payload) => u32::try_from(payload.len()).unwrap_or(u32::MAX),
             None => self.sizes.longest(),
         }
+    }
+
+    /// Draws the length of a payload in bytes.
+    #[inline]
+    pub fn draw_len(&self, random: &mut fastrand::Rng) -> u32 {
+        if self.payload.is_some() { self.longest() } else { self.sizes.draw(random) }
     }
 
     /// Connections of both kinds.

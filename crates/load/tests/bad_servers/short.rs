@@ -83,3 +83,13 @@ fn empty_frames_are_counted_with_their_receipts() {
         empty(wrong).ends_with([(Column::Ok, 97), (Column::Corrupt, 3)]);
     }
 }
+
+#[test]
+fn of_frames_that_are_all_the_same_a_wrong_echo_is_corrupt() {
+    for way in WAYS.into_iter().filter(|way| way.reply == ReplyKind::Echo) {
+        let played = play_with(way, Fault::Change(|echo| echo[3] ^= 4), &AT, |plan| {
+            plan.payload = Some(b"the same each time".to_vec());
+        });
+        played.ends_with([(Column::Ok, 97), (Column::Corrupt, 3)]);
+    }
+}
