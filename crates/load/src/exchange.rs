@@ -25,6 +25,7 @@ use crate::bench::Bench;
 use crate::client::Client;
 use crate::flight::{Flight, InFlight, Matched, Stray, expected_crc32c};
 use crate::ledger::{Column, Loss};
+use crate::plan::nanos;
 use crate::shared::{BadReply, Phase, Shared};
 
 /// Bytes that are encoded before they are written.
@@ -56,6 +57,8 @@ pub struct Exchange<'c> {
     shared: Arc<Shared>,
     client: &'c mut Client,
     kind: ReplyKind,
+    /// How long a reply is awaited, in nanoseconds.
+    timeout: u64,
     flight: Flight,
     /// Frames that this connection may still send.
     left: u64,
@@ -90,11 +93,13 @@ impl<'c> Exchange<'c> {
         let Opened { stream, reply, early, .. } = opened;
         let flight = Flight::new(client.connection, reply, client.number);
         let left = shared.plan.life.frames.unwrap_or(u64::MAX);
+        let timeout = nanos(shared.plan.timeout);
         Self {
             stream,
             shared,
             client,
             kind: reply,
+            timeout,
             flight,
             left,
             total: 0,
@@ -132,12 +137,8 @@ impl<'c> Exchange<'c> {
         cx: &mut Context<'_>,
         bench: &mut Bench,
     ) -> Poll<Result<Ended, Ended>> {
-        if let Some(expired) = bench.expired
-            && self.flight.oldest().is_some_and(|oldest| oldest <= expired)
-        {
-            for (frame, loss) in self.flight.expire(expired) {
-                self.lose(&frame, loss, bench);
-            }
+        if let Some(expired) = bench.expired {
+            self.expire(expired, bench);
         }
         if mem::take(&mut self.is_early) {
             let early = mem::take(&mut self.kept);
@@ -294,6 +295,10 @@ impl<'c> Exchange<'c> {
     /// Settles the frames to which whole replies have come.
     fn take(&mut self, input: &[u8], bench: &mut Bench) -> Result<(), Ended> {
         let now = bench.now();
+        // A reply is late from its time-out on, not from when overdue frames are next looked for.
+        if let Some(expired) = now.checked_sub(self.timeout) {
+            self.expire(expired, bench);
+        }
         let mut at = 0;
         loop {
             match parse(&input[at..], MaxFrame::CEILING) {
@@ -386,6 +391,16 @@ impl<'c> Exchange<'c> {
             let connection = self.client.connection;
             BadReply { connection, frame: frame.number, expected, received, lengths }
         });
+    }
+
+    /// Frames that were written up to this instant are overdue.
+    #[inline]
+    fn expire(&mut self, instant: u64, bench: &mut Bench) {
+        if self.flight.oldest().is_some_and(|oldest| oldest <= instant) {
+            for (frame, loss) in self.flight.expire(instant) {
+                self.lose(&frame, loss, bench);
+            }
+        }
     }
 
     /// A frame got no reply here: it took at least as long as it was waited for.

@@ -1,5 +1,7 @@
 //! Replies that never come, or too late.
 
+use std::time::Duration;
+
 use volley_load::ledger::{Column, Loss};
 use volley_load::plan::{Arrivals, Pace};
 use volley_load::schedule::Schedule;
@@ -40,6 +42,21 @@ fn a_frame_without_a_reply_is_skipped_however_long_the_run_goes_on() {
             plan.pace = evenly(50.0);
         });
         played.ends_with([(Column::Ok, 99), (Column::Lost(Loss::Skipped), 1)]);
+    });
+}
+
+#[test]
+fn a_reply_that_comes_after_the_time_out_is_late() {
+    for_each(&WAYS, |way| {
+        // Hardly longer than the time-out: so this does not hang on when frames are looked for that
+        // are over it.
+        let fault = Fault::Delay(SHORT + Duration::from_millis(20));
+        let played = play_with(way, fault, &[5], |plan| {
+            plan.timeout = SHORT;
+            plan.pace = evenly(50.0);
+        });
+        played.ends_with([(Column::Ok, 99), (Column::Late, 1)]);
+        assert_eq!((played.count.answered, played.count.faults), (100, 1));
     });
 }
 

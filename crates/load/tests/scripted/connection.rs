@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -96,6 +97,15 @@ impl Connection {
             }
             Fault::Repeat(times) => self.send(&reply.repeat(times), 1)?,
             Fault::Behind(frames) => self.held.push_back((number + frames, reply)),
+            Fault::Delay(delay) => {
+                let (shared, mut stream) = (Arc::clone(&self.shared), self.stream.try_clone()?);
+                thread::spawn(move || {
+                    thread::sleep(delay);
+                    if stream.write_all(&reply).is_ok() {
+                        shared.count.lock().unwrap().answered += 1;
+                    }
+                });
+            }
             Fault::Misroute => {
                 let mut astray = self.shared.astray.lock().unwrap();
                 match astray.take() {

@@ -1,5 +1,7 @@
 //! What a server can do wrong.
 
+use std::time::Duration;
+
 use volley_proto::Reason;
 
 /// Changes the payload of a reply.
@@ -18,6 +20,8 @@ pub(crate) enum Fault {
     Repeat(usize),
     /// It answers behind so many later frames.
     Behind(u64),
+    /// It answers so much later, and goes on meanwhile.
+    Delay(Duration),
     /// Two connections get each other's reply.
     Misroute,
     /// It answers no more, and ends the connection when the client waits.
