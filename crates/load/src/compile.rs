@@ -93,7 +93,7 @@ fn error(end: &End, is_endless: bool) -> Option<String> {
         End::Stopped => Some("stopped before its end".to_owned()),
         End::Aborted => Some("stopped at once, without waiting for replies".to_owned()),
         End::Failed(why) => Some(why.clone()),
-        End::NotFramed(why) => Some(format!("this is no framed server: {why}")),
+        End::NotFramed(why) => Some(format!("the server broke the protocol: {why}")),
     }
 }
 

@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use volley_client::Opened;
+use volley_client::{Opened, ProtocolError};
 use volley_proto::{
     Control, HEAD_LEN, MaxFrame, Parsed, Reason, ReplyKind, encode_data_head, parse,
 };
@@ -323,7 +323,10 @@ impl<'c> Exchange<'c> {
                     self.obey(control)?;
                 }
                 Ok(Parsed::Incomplete { .. }) => break,
-                Err(error) => return Err(Ended::Failed(Loss::Protocol, error.to_string())),
+                Err(error) => {
+                    let why = ProtocolError::from(error).to_string();
+                    return Err(Ended::Failed(Loss::Protocol, why));
+                }
             }
         }
         self.kept.clear();

@@ -6,7 +6,7 @@ use volley_load::run::End as RunEnd;
 use volley_proto::{Reason, ReplyKind};
 
 use crate::scripted::{End, Fault, Script, Server};
-use crate::{WAYS, Way, plan, play_with, run};
+use crate::{WAYS, Way, plan, play, play_with, run};
 
 /// Each way to end a connection, with the reason for which its frames are lost, and what is told
 /// of it.
@@ -94,5 +94,19 @@ fn what_was_answered_before_a_connection_ended_counts_whatever_was_being_sent() 
         assert_eq!(ledger.count(Column::Ok), count.answered, "{ledger:?}");
         assert_eq!(ledger.lost(), 2000 - count.answered, "{ledger:?}");
         assert!(count.answered >= ANSWERED * count.faults && count.faults > 0);
+    }
+}
+
+#[test]
+fn a_peer_that_never_sends_a_frame_ends_the_run_even_if_it_is_to_reconnect() {
+    for way in WAYS {
+        let end = End::Bytes(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        let played = play(way, Fault::End(end), &[0]);
+        let why = "this is HTTP, not a framed server".to_owned();
+        assert_eq!(played.outcome.end, RunEnd::NotFramed(why));
+        played.balances();
+        let ledger = &played.outcome.total.run.ledger;
+        assert_eq!(ledger.count(Column::Lost(Loss::Protocol)), u64::from(way.pipeline));
+        assert_eq!(ledger.sent(), u64::from(way.pipeline));
     }
 }
