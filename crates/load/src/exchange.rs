@@ -34,6 +34,9 @@ const BATCH: usize = 256 * 1024;
 /// Bytes of a wrong reply that are kept to be shown.
 const SHOWN: usize = 32;
 
+/// Where the time stands in a receipt.
+const RECEIVED_AT: usize = 24;
+
 /// How often a connection reads before the others of its worker get their turn.
 const READS_PER_POLL: usize = 4;
 
@@ -383,15 +386,16 @@ impl<'c> Exchange<'c> {
     #[cold]
     fn show(&self, frame: &InFlight, received: &[u8]) {
         self.shared.show(|| {
-            let mut expected = Vec::new();
-            if self.kind == ReplyKind::Echo {
-                let (connection, len) = (self.client.connection, frame.len as usize);
-                self.shared.payloads.append(connection, frame.number, len, &mut expected);
-            }
-            let lengths = (expected.len(), received.len());
-            expected.truncate(SHOWN);
-            let received = received[..received.len().min(SHOWN)].to_vec();
             let connection = self.client.connection;
+            let expected = self.flight.expected(frame, &self.shared.payloads);
+            let lengths = (expected.len(), received.len());
+            let shown = match self.kind {
+                ReplyKind::Echo => SHOWN,
+                // Whenever the server says that it received the frame is right.
+                ReplyKind::Ack => RECEIVED_AT,
+            };
+            let expected = expected[..expected.len().min(shown)].to_vec();
+            let received = received[..received.len().min(SHOWN)].to_vec();
             BadReply { connection, frame: frame.number, expected, received, lengths }
         });
     }

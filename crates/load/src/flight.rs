@@ -191,6 +191,22 @@ impl Flight {
         self.remember(frame.number, frame.is_warmup, column);
     }
 
+    /// The reply that a frame must get; a receipt's time is the server's to say.
+    pub fn expected(&self, frame: &InFlight, payloads: &Payloads) -> Vec<u8> {
+        match self.kind {
+            ReplyKind::Echo => {
+                let mut echo = Vec::new();
+                payloads.append(self.connection, frame.number, frame.len as usize, &mut echo);
+                echo
+            }
+            ReplyKind::Ack => {
+                let seq = frame.number - self.first + 1;
+                let InFlight { crc32c, total, .. } = *frame;
+                Receipt { crc32c, seq, total, received_at: 0 }.encode().to_vec()
+            }
+        }
+    }
+
     #[inline]
     fn is_right(&self, frame: &InFlight, payload: &[u8], payloads: &Payloads) -> bool {
         match self.kind {

@@ -33,7 +33,8 @@ pub struct BadReply {
     pub connection: u32,
     /// The frame's number on its connection, from 0.
     pub frame: u64,
-    /// The first bytes that were expected.
+    /// The first bytes that were expected; of a receipt all but the time, which is the server's to
+    /// say.
     pub expected: Vec<u8>,
     /// The first bytes that came.
     pub received: Vec<u8>,

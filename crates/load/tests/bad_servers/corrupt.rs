@@ -94,3 +94,17 @@ fn a_wrong_echo_is_shown_beside_what_was_sent() {
     assert_eq!((bad.expected.len(), bad.received.len(), differing), (32, 32, vec![30]));
     assert_eq!(bad.expected[12..20], 7_u64.to_be_bytes());
 }
+
+#[test]
+fn a_wrong_receipt_is_shown_beside_what_was_due() {
+    let change = Fault::Change(|receipt| receipt[15] ^= 0x80);
+    let played = play(WAYS[3], change, &[7]);
+    let [bad] = &played.outcome.bad_replies[..] else { panic!("{:?}", played.outcome.bad_replies) };
+    assert_eq!((bad.connection, bad.frame, bad.lengths), (0, 7, (32, 32)));
+    // All but the time at which the server says that it received it.
+    assert_eq!((bad.expected.len(), bad.received.len()), (24, 32));
+    let differing: Vec<_> = (0..24).filter(|&at| bad.expected[at] != bad.received[at]).collect();
+    assert_eq!(differing, [15]);
+    assert_eq!(bad.expected[8..16], 8_u64.to_be_bytes());
+    assert_eq!(bad.expected[16..24], (8 * 64_u64).to_be_bytes());
+}
