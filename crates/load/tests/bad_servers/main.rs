@@ -20,8 +20,9 @@ use std::time::Duration;
 
 use scripted::{Count, Fault, Script, Server};
 use volley_load::ledger::{Column, Ledger, Loss};
-use volley_load::plan::{Life, Plan, Stop};
+use volley_load::plan::{Arrivals, Life, Pace, Plan, Stop};
 use volley_load::run::{End, Outcome, Run};
+use volley_load::schedule::{Phase, Schedule};
 use volley_load::sizes::Sizes;
 use volley_proto::ReplyKind;
 
@@ -68,6 +69,14 @@ fn plan(way: Way, server: &Server) -> Plan {
         life: Life { frames: None, reconnect: true },
         ..Plan::default()
     }
+}
+
+/// Makes it a plan for two connections with 50 frames each, however fast either is.
+fn share(plan: &mut Plan) {
+    let phase = Phase { from: 2000.0, to: 2000.0, duration: Duration::from_millis(50) };
+    let schedule = Schedule::phases(&[phase], 1).unwrap();
+    plan.connections = 2;
+    plan.pace = Pace::Open { schedule, arrivals: Arrivals::Constant };
 }
 
 /// What came of a run, and what its server has counted.

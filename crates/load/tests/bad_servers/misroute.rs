@@ -4,12 +4,12 @@ use volley_load::ledger::Column;
 use volley_proto::ReplyKind;
 
 use crate::scripted::Fault;
-use crate::{Played, SHORT, WAYS, Way, for_each, play_with};
+use crate::{Played, SHORT, WAYS, Way, for_each, play_with, share};
 
 /// Two connections of 50 frames each; the 10th and the 30th of each get each other's reply.
 fn misroute(way: Way) -> Played {
     play_with(way, Fault::Misroute, &[9, 29], |plan| {
-        plan.connections = 2;
+        share(plan);
         plan.timeout = SHORT;
     })
 }

@@ -5,7 +5,7 @@ use volley_load::sizes::Sizes;
 use volley_proto::ReplyKind;
 
 use crate::scripted::Fault;
-use crate::{Played, SHORT, WAYS, Way, for_each, play_with};
+use crate::{Played, SHORT, WAYS, Way, for_each, play_with, share};
 
 const AT: [u64; 3] = [10, 50, 51];
 
@@ -62,7 +62,7 @@ fn a_short_echo_that_comes_behind_a_later_one_is_reordered() {
 fn a_short_echo_on_another_connection_is_corrupt() {
     for (way, size) in echoes(1) {
         let played = play_with(way, Fault::Misroute, &[10], |plan| {
-            plan.connections = 2;
+            share(plan);
             plan.sizes = Sizes::Fixed(size);
         });
         played.ends_with([(Column::Ok, 98), (Column::Corrupt, 2)]);

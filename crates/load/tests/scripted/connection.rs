@@ -30,6 +30,14 @@ pub(super) struct Connection {
     held: VecDeque<(u64, Vec<u8>)>,
 }
 
+/// A reply that is not to come on its own connection.
+#[derive(Debug)]
+pub(super) struct Astray {
+    place: usize,
+    reply: Vec<u8>,
+    stream: TcpStream,
+}
+
 impl Connection {
     pub(super) fn new(stream: TcpStream, place: usize, shared: Arc<Shared>) -> Self {
         stream.set_nodelay(true).unwrap();
@@ -108,13 +116,17 @@ impl Connection {
             }
             Fault::Misroute => {
                 let mut astray = self.shared.astray.lock().unwrap();
-                match astray.take() {
-                    None => *astray = Some((reply, self.stream.try_clone()?)),
-                    Some((others, mut stream)) => {
+                match astray.iter().position(|other| other.place != self.place) {
+                    None => {
+                        let stream = self.stream.try_clone()?;
+                        astray.push(Astray { place: self.place, reply, stream });
+                    }
+                    Some(at) => {
+                        let mut other = astray.remove(at);
                         drop(astray);
-                        stream.write_all(&reply)?;
+                        other.stream.write_all(&reply)?;
                         self.note(1, 0);
-                        self.send(&others, 1)?;
+                        self.send(&other.reply, 1)?;
                     }
                 }
             }

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use volley_proto::{Endpoint, MaxFrame, ReplyKind};
 
-use connection::Connection;
+use connection::{Astray, Connection};
 pub(crate) use fault::{Change, End, Fault};
 
 /// What a server does.
@@ -75,8 +75,8 @@ pub(crate) struct Server {
 struct Shared {
     script: Script,
     count: Mutex<Count>,
-    /// A reply that waits for the other one of its pair, and the connection that it belongs to.
-    astray: Mutex<Option<(Vec<u8>, TcpStream)>>,
+    /// Replies that wait for one of another connection, to be exchanged with it.
+    astray: Mutex<Vec<Astray>>,
     stopped: AtomicBool,
 }
 
