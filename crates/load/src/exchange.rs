@@ -69,6 +69,8 @@ pub struct Exchange<'c> {
     total: u64,
     /// Encoded and not taken by the socket.
     unsent: Unsent,
+    /// Why nothing can be written any more. What came before can still be read.
+    broken: Option<io::Error>,
     /// Received and not a whole frame.
     kept: Vec<u8>,
     /// Whether `kept` came before the first read, and has not been looked at.
@@ -107,6 +109,7 @@ impl<'c> Exchange<'c> {
             left,
             total: 0,
             unsent: Unsent::default(),
+            broken: None,
             is_early: !early.is_empty(),
             kept: early.to_vec(),
             goaway: None,
@@ -152,9 +155,12 @@ impl<'c> Exchange<'c> {
             if phase > Phase::Finishing {
                 return Poll::Ready(Ok(Ended::Done));
             }
-            self.flush(cx, bench)?;
-            if phase == Phase::Sending && self.goaway.is_none() && self.unsent.bytes.is_empty() {
-                self.send(cx, bench)?;
+            if self.broken.is_none() {
+                self.flush(cx, bench);
+            }
+            let is_free = self.unsent.bytes.is_empty() && self.broken.is_none();
+            if phase == Phase::Sending && self.goaway.is_none() && is_free {
+                self.send(cx, bench);
             }
             if let Some(ended) = self.is_over(phase) {
                 return Poll::Ready(Ok(ended));
@@ -180,7 +186,8 @@ impl<'c> Exchange<'c> {
 
     fn is_over(&self, phase: Phase) -> Option<Ended> {
         // A frame that is overdue is waited for no longer than the run lasts.
-        if self.flight.places() > 0 || !self.unsent.bytes.is_empty() {
+        // Of a connection that failed the reading side says what came of it.
+        if self.flight.places() > 0 || !self.unsent.bytes.is_empty() || self.broken.is_some() {
             return None;
         }
         if phase == Phase::Finishing || (phase == Phase::Sending && self.client.turn.is_over()) {
@@ -193,11 +200,11 @@ impl<'c> Exchange<'c> {
     }
 
     /// Encodes the frames that are due and for which there is room, and writes them.
-    fn send(&mut self, cx: &mut Context<'_>, bench: &mut Bench) -> Result<(), Ended> {
+    fn send(&mut self, cx: &mut Context<'_>, bench: &mut Bench) {
         let room = u64::from(self.shared.plan.pipeline).saturating_sub(self.flight.places() as u64);
         let may = room.min(self.left);
         if may == 0 {
-            return Ok(());
+            return;
         }
         let now = bench.now();
         let first = self.client.number;
@@ -213,22 +220,24 @@ impl<'c> Exchange<'c> {
             sent += 1;
         }
         if sent == 0 {
-            return Ok(());
+            return;
         }
         self.was_full = sent == room;
         bench.wrote(now);
         self.left -= sent;
         let output = mem::take(&mut bench.output);
-        let written = write(&mut self.stream, cx, &output);
-        if let Ok(n) = written
-            && n < output.len()
-        {
-            self.unsent = Unsent { bytes: output[n..].to_vec(), written: 0, first };
-        } else if bench.is_open {
-            self.note_delays(first, now, bench);
+        match write(&mut self.stream, cx, &output) {
+            Ok(n) if n < output.len() => {
+                self.unsent = Unsent { bytes: output[n..].to_vec(), written: 0, first };
+            }
+            written => {
+                self.broken = written.err();
+                if bench.is_open {
+                    self.note_delays(first, now, bench);
+                }
+            }
         }
         bench.output = output;
-        written.map(|_| ()).map_err(failed)
     }
 
     #[inline]
@@ -251,19 +260,19 @@ impl<'c> Exchange<'c> {
     }
 
     /// Writes what the socket would not take before.
-    fn flush(&mut self, cx: &mut Context<'_>, bench: &mut Bench) -> Result<(), Ended> {
+    fn flush(&mut self, cx: &mut Context<'_>, bench: &mut Bench) {
         if self.unsent.bytes.is_empty() {
-            return Ok(());
+            return;
         }
-        let n = write(&mut self.stream, cx, &self.unsent.bytes[self.unsent.written..])
-            .map_err(failed)?;
-        self.unsent.written += n;
+        match write(&mut self.stream, cx, &self.unsent.bytes[self.unsent.written..]) {
+            Ok(n) => self.unsent.written += n,
+            Err(error) => self.broken = Some(error),
+        }
         if self.unsent.written == self.unsent.bytes.len() {
             let first = mem::take(&mut self.unsent).first;
             let now = bench.now();
             self.note_delays(first, now, bench);
         }
-        Ok(())
     }
 
     /// The frames from `first` on that wait are out now.
@@ -357,7 +366,12 @@ impl<'c> Exchange<'c> {
         }
     }
 
-    fn closed(&self) -> Ended {
+    fn closed(&mut self) -> Ended {
+        // A broken pipe says no more than that the server had closed.
+        if let Some(error) = self.broken.take_if(|error| error.kind() != io::ErrorKind::BrokenPipe)
+        {
+            return failed(error);
+        }
         let (loss, why) = if self.kept.is_empty() {
             (Loss::Closed, "the server closed the connection")
         } else {
@@ -436,3 +450,6 @@ fn write(stream: &mut TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> io::Resu
 fn failed(error: io::Error) -> Ended {
     Ended::Failed(Loss::Reset, error.to_string())
 }
+
+#[cfg(test)]
+mod tests;
