@@ -79,8 +79,11 @@ pub struct Exchange<'c> {
     goaway: Option<Reason>,
     /// Whether any reply has been right.
     answered: bool,
-    /// Whether the pipeline was full after the last frame was sent.
-    was_full: bool,
+    /// Whether all places of the pipeline are taken.
+    is_full: bool,
+    /// When there was a place again after they had all been taken, in nanoseconds after the run's
+    /// beginning.
+    free_since: u64,
 }
 
 /// What the socket would not take.
@@ -114,7 +117,8 @@ impl<'c> Exchange<'c> {
             kept: early.to_vec(),
             goaway: None,
             answered: false,
-            was_full: false,
+            is_full: false,
+            free_since: 0,
         }
     }
 
@@ -222,7 +226,7 @@ impl<'c> Exchange<'c> {
         if sent == 0 {
             return;
         }
-        self.was_full = sent == room;
+        self.is_full = sent == room;
         bench.wrote(now);
         self.left -= sent;
         let output = mem::take(&mut bench.output);
@@ -250,7 +254,7 @@ impl<'c> Exchange<'c> {
         self.total += u64::from(len);
         self.client.number += 1;
         let crc32c = expected_crc32c(self.kind, &bench.output[at..]);
-        if self.was_full && planned < now {
+        if planned < self.free_since {
             bench.interval.of(is_warmup).waited += 1;
         }
         let frame =
@@ -341,6 +345,7 @@ impl<'c> Exchange<'c> {
                 }
             }
         }
+        self.note_free(now);
         self.kept.clear();
         self.kept.extend_from_slice(&input[at..]);
         if self.kept.is_empty() {
@@ -421,6 +426,16 @@ impl<'c> Exchange<'c> {
             for (frame, loss) in self.flight.expire(instant) {
                 self.lose(&frame, loss, bench);
             }
+            self.note_free(bench.now());
+        }
+    }
+
+    /// Frames may have left their places by `now`.
+    #[inline]
+    fn note_free(&mut self, now: u64) {
+        if self.is_full && self.flight.places() < self.shared.plan.pipeline as usize {
+            self.is_full = false;
+            self.free_since = now;
         }
     }
 

@@ -13,25 +13,28 @@ use volley_proto::Text;
 use super::*;
 use crate::pace::Turn;
 use crate::payload::Payloads;
-use crate::plan::{Arrivals, Pace, Plan};
+use crate::plan::{Arrivals, Pace, Plan, Stop};
 use crate::schedule::Schedule;
 use crate::sizes::Sizes;
 
 /// No test comes near it.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Frames that are planned at once, a second after those before them.
+/// Frames that are planned at once, and how long after those before them: no test takes as long, so
+/// that they are due when it says so.
 const BURST: u64 = 8;
+const APART: Duration = Duration::from_secs(100);
 
 /// The length of a frame with its head in bytes.
 const FRAME: usize = HEAD_LEN + 64;
 
 /// A client whose bursts do not fill its pipeline.
 fn plan() -> Plan {
-    let schedule = Schedule::steady(BURST as f64, BURST).unwrap();
+    let schedule = Schedule::steady(BURST as f64 / APART.as_secs_f64(), BURST).unwrap();
     let pace = Pace::Open { schedule, arrivals: Arrivals::Constant };
-    let hello = false;
-    Plan { connections: 1, pipeline: 16, sizes: Sizes::Fixed(64), hello, pace, ..Plan::default() }
+    let (hello, stop, sizes) = (false, Stop::default(), Sizes::Fixed(64));
+    let timeout = 10 * APART;
+    Plan { connections: 1, pipeline: 16, sizes, hello, pace, stop, timeout, ..Plan::default() }
 }
 
 /// A connection, and the server's side of it.
@@ -43,29 +46,52 @@ async fn connect() -> (Opened, TcpStream) {
     (opened, listener.accept().unwrap().0)
 }
 
+fn client(plan: &Plan) -> Client {
+    let turn = Turn::new(plan, 0);
+    Client { connection: 0, turn, number: 0, sizes: fastrand::Rng::with_seed(1) }
+}
+
+/// A run that is sending, and its measurements.
+fn begin(plan: Plan) -> (Arc<Shared>, Bench) {
+    let shared = Arc::new(Shared::new(plan, Payloads::new(1, 1, 64)));
+    shared.advance(Phase::Sending);
+    let bench = Bench::new(shared.began(), 0, true);
+    (shared, bench)
+}
+
+/// So many bursts after the first are due now.
+fn due(bursts: u32, shared: &Shared, bench: &mut Bench) {
+    bench.begin(shared.began().checked_sub(APART * bursts).unwrap());
+}
+
+/// Lets it exchange frames until this is true of it.
+async fn until(
+    exchange: &mut Exchange<'_>,
+    bench: &mut Bench,
+    is_done: impl Fn(&Exchange<'_>) -> bool,
+) {
+    let done = poll_fn(|cx| {
+        assert!(exchange.poll(cx, bench).is_pending());
+        if is_done(exchange) { Poll::Ready(()) } else { Poll::Pending }
+    });
+    timeout(LIMIT, done).await.unwrap();
+}
+
 /// The first burst is sent. Then `serve` has the server's side, then the second one is due. Returns
 /// how the exchange ended, and what was measured.
 async fn exchange(serve: impl FnOnce(TcpStream)) -> (Ended, Bench) {
     let (opened, server) = connect().await;
-    let plan = plan();
-    let turn = Turn::new(&plan, 0);
-    let mut client = Client { connection: 0, turn, number: 0, sizes: fastrand::Rng::with_seed(1) };
-    let shared = Arc::new(Shared::new(plan, Payloads::new(1, 1, 64)));
-    shared.advance(Phase::Sending);
-    let mut bench = Bench::new(shared.began(), 0, true);
+    let mut client = client(&plan());
+    let (shared, mut bench) = begin(plan());
     let mut exchange = Exchange::new(opened, Arc::clone(&shared), &mut client);
-    poll_fn(|cx| {
-        assert!(exchange.poll(cx, &mut bench).is_pending());
-        Poll::Ready(())
-    })
-    .await;
+    until(&mut exchange, &mut bench, |_| true).await;
     serve(server);
-    bench.begin(shared.began().checked_sub(Duration::from_secs(1)).unwrap());
+    due(1, &shared, &mut bench);
     let ended = timeout(LIMIT, poll_fn(|cx| exchange.poll(cx, &mut bench))).await.unwrap();
     (ended, bench)
 }
 
-/// Answers the first burst.
+/// Answers a burst.
 fn answer(server: &mut TcpStream) {
     let mut frames = [0; BURST as usize * FRAME];
     server.read_exact(&mut frames).unwrap();
@@ -103,4 +129,26 @@ async fn an_error_that_came_before_a_reset_is_heard_even_if_the_next_write_fails
         (ledger.count(Column::Ok), ledger.count(Column::Lost(Loss::Refused))),
         (BURST, BURST)
     );
+}
+
+#[tokio::test]
+async fn a_frame_has_waited_for_a_place_if_there_was_none_when_it_was_due() {
+    let (opened, mut server) = connect().await;
+    let plan = Plan { pipeline: 8, ..plan() };
+    let mut client = client(&plan);
+    let (shared, mut bench) = begin(plan);
+    let mut exchange = Exchange::new(opened, Arc::clone(&shared), &mut client);
+    until(&mut exchange, &mut bench, |exchange| exchange.flight.places() == 8).await;
+    answer(&mut server);
+    until(&mut exchange, &mut bench, |exchange| exchange.flight.places() == 0).await;
+    // All places are free, so it is sent when it is due, or as soon as the generator gets to it.
+    due(1, &shared, &mut bench);
+    until(&mut exchange, &mut bench, |exchange| exchange.client.number == 2 * BURST).await;
+    assert_eq!(bench.interval.run.waited, 0);
+    // All places are taken when this one is due.
+    due(2, &shared, &mut bench);
+    until(&mut exchange, &mut bench, |_| true).await;
+    answer(&mut server);
+    until(&mut exchange, &mut bench, |exchange| exchange.client.number == 3 * BURST).await;
+    assert_eq!(bench.interval.run.waited, BURST);
 }
