@@ -162,8 +162,7 @@ impl<'c> Exchange<'c> {
             if self.broken.is_none() {
                 self.flush(cx, bench);
             }
-            let is_free = self.unsent.bytes.is_empty() && self.broken.is_none();
-            if phase == Phase::Sending && self.goaway.is_none() && is_free {
+            if self.may_send(phase) {
                 self.send(cx, bench);
             }
             if let Some(ended) = self.is_over(phase) {
@@ -182,10 +181,18 @@ impl<'c> Exchange<'c> {
         self.answered
     }
 
-    /// When it has to be woken for its next frame, if there is room for it.
+    /// When it has to be woken for its next frame, if that can be sent then. What else it waits for
+    /// wakes it without an alarm.
     pub fn alarm(&self) -> Option<u64> {
-        let has_room = self.flight.places() < self.shared.plan.pipeline as usize;
-        self.client.turn.next().filter(|_| has_room && self.goaway.is_none() && self.left > 0)
+        let has_room = self.flight.places() < self.shared.plan.pipeline as usize && self.left > 0;
+        let may_send = has_room && self.may_send(self.shared.phase()) && !self.shared.is_spent();
+        self.client.turn.next().filter(|_| may_send)
+    }
+
+    /// Whether new frames may be sent.
+    fn may_send(&self, phase: Phase) -> bool {
+        let is_writable = self.unsent.bytes.is_empty() && self.broken.is_none();
+        phase == Phase::Sending && self.goaway.is_none() && is_writable
     }
 
     fn is_over(&self, phase: Phase) -> Option<Ended> {

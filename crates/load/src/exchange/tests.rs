@@ -53,7 +53,8 @@ fn client(plan: &Plan) -> Client {
 
 /// A run that is sending, and its measurements.
 fn begin(plan: Plan) -> (Arc<Shared>, Bench) {
-    let shared = Arc::new(Shared::new(plan, Payloads::new(1, 1, 64)));
+    let longest = plan.longest() as usize;
+    let shared = Arc::new(Shared::new(plan, Payloads::new(1, 1, longest)));
     shared.advance(Phase::Sending);
     let bench = Bench::new(shared.began(), 0, true);
     (shared, bench)
@@ -151,4 +152,19 @@ async fn a_frame_has_waited_for_a_place_if_there_was_none_when_it_was_due() {
     answer(&mut server);
     until(&mut exchange, &mut bench, |exchange| exchange.client.number == 3 * BURST).await;
     assert_eq!(bench.interval.run.waited, BURST);
+}
+
+#[tokio::test]
+async fn no_alarm_is_set_while_the_socket_takes_no_more() {
+    let (opened, _server) = connect().await;
+    let len = 4 << 20;
+    let plan = Plan { sizes: Sizes::Fixed(len), ..plan() };
+    let mut client = client(&plan);
+    let (shared, mut bench) = begin(plan);
+    let mut exchange = Exchange::new(opened, Arc::clone(&shared), &mut client);
+    until(&mut exchange, &mut bench, |exchange| !exchange.unsent.bytes.is_empty()).await;
+    // It would ring again and again.
+    due(1, &shared, &mut bench);
+    assert!(exchange.flight.places() < 16 && exchange.client.turn.next().is_some());
+    assert_eq!(exchange.alarm(), None);
 }

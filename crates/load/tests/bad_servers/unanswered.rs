@@ -60,6 +60,18 @@ fn a_reply_that_comes_after_the_time_out_is_late() {
     });
 }
 
+#[test]
+fn a_reply_is_awaited_without_being_busy() {
+    // The next frame of the schedule is due all the while, and is none of the run's.
+    let played = play_with(WAYS[1], Fault::Drop, &[99], |plan| {
+        plan.timeout = SHORT;
+        plan.pace = evenly(10_000.0);
+    });
+    played.ends_with([(Column::Ok, 99), (Column::Lost(Loss::TimedOut), 1)]);
+    let busy = played.outcome.total.cpu;
+    assert!(busy < SHORT / 2, "{busy:?}");
+}
+
 /// Frames planned at this rate, whatever the server does.
 fn evenly(rate: f64) -> Pace {
     let schedule = Schedule::steady(rate, 1).unwrap();
