@@ -56,9 +56,13 @@ impl Bench {
         }
     }
 
-    /// The run begins: from now on the clock counts from `began`.
-    pub const fn begin(&mut self, began: Instant) {
-        self.began = began;
+    /// The run begins: from now on the clock counts from `began`. Saying it again changes nothing.
+    pub fn begin(&mut self, began: Instant) {
+        if self.began != began {
+            self.began = began;
+            // By the clock as it was before.
+            self.expired = None;
+        }
     }
 
     /// Nanoseconds since the run began.

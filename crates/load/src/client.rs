@@ -257,6 +257,8 @@ impl Place {
             let mut phases = self.phases.clone();
             // The run outlives its workers.
             let _ = phases.wait_for(|phase| *phase >= Phase::Sending).await;
+            // Whether the worker has heard of it before or not.
+            self.bench.borrow_mut().begin(self.shared.began());
         }
         let mut exchange = Exchange::new(opened, Arc::clone(&self.shared), client);
         let ended = poll_fn(|cx| {

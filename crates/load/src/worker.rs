@@ -121,7 +121,8 @@ impl Worker {
                 },
                 changed = phases.changed() => {
                     if changed.is_err() { break }
-                    if *phases.borrow_and_update() == Phase::Sending { meter.begin(&place) }
+                    let phase = *phases.borrow_and_update();
+                    if phase >= Phase::Sending && meter.began.is_none() { meter.begin(&place) }
                     place.alarms.wake_all();
                 }
                 _ = sweeps.tick() => {

@@ -97,6 +97,27 @@ fn an_open_loop_sends_every_planned_frame_and_tells_its_delay() {
 }
 
 #[test]
+fn the_clock_of_every_frame_begins_with_the_run() {
+    // Not with the first connection.
+    for _ in 0..8 {
+        let target = Target::start(Config::default());
+        let pace = Pace::Open {
+            schedule: Schedule::steady(2000.0, 1).unwrap(),
+            arrivals: Arrivals::Constant,
+        };
+        let (connections, connect_rate) = (40, Some(400.0));
+        let plan = Plan { pace, connections, connect_rate, threads: 1, ..plan(&target) };
+        let stop = Stop { duration: None, frames: Some(200) };
+        let outcome = run(Plan { stop, ..plan });
+        all_is_well(&outcome, 200);
+        // No reply comes at the instant at which its frame is written.
+        let shortest = outcome.total.run.service.histogram().min();
+        assert!(shortest > 1000, "{shortest} ns");
+        target.finish();
+    }
+}
+
+#[test]
 fn a_warm_up_is_left_out_of_every_figure_and_has_a_ledger_of_its_own() {
     let target = Target::start(Config::default());
     let pace = Pace::Open {

@@ -61,6 +61,17 @@ fn a_reply_that_comes_after_the_time_out_is_late() {
 }
 
 #[test]
+fn time_before_the_first_frame_makes_no_reply_late() {
+    // The second connection is opened when the first has been there for longer than the time-out.
+    let played = play_with(WAYS[1], Fault::None, &[], |plan| {
+        plan.connections = 2;
+        plan.connect_rate = Some(0.6);
+        plan.timeout = SHORT;
+    });
+    played.ends_with([(Column::Ok, 100)]);
+}
+
+#[test]
 fn a_reply_is_awaited_without_being_busy() {
     // The next frame of the schedule is due all the while, and is none of the run's.
     let played = play_with(WAYS[1], Fault::Drop, &[99], |plan| {
