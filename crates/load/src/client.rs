@@ -277,7 +277,7 @@ impl Place {
 
     /// The frames that were planned until now and not sent have waited in vain.
     fn leave_unsent(&self, client: &mut Client) {
-        if self.shared.is_spent() {
+        if self.shared.is_spent() || !self.shared.has_begun() {
             return;
         }
         let mut bench = self.bench.borrow_mut();

@@ -117,6 +117,11 @@ impl Shared {
         self.began.get().copied().unwrap_or_else(Instant::now)
     }
 
+    /// Whether the schedule has begun. A run that is stopped before never begins it.
+    pub fn has_begun(&self) -> bool {
+        self.began.get().is_some()
+    }
+
     /// When frames were no longer sent; `None` while they are.
     pub fn stopped(&self) -> Option<Instant> {
         self.stopped.get().copied()

@@ -9,10 +9,11 @@ use tokio::sync::oneshot;
 use volley_load::interval::Interval;
 use volley_load::ledger::{Column, Loss};
 use volley_load::plan::{Arrivals, Life, Pace, Plan, Stop};
-use volley_load::run::{End, Outcome, Run, RunError, Watch};
+use volley_load::run::{Control, End, Outcome, Progress, Run, RunError, Watch};
 use volley_load::schedule::Schedule;
+use volley_load::shared::Phase;
 use volley_load::sizes::Sizes;
-use volley_proto::{Control, Endpoint, MaxFrame, Reason, ReplyKind, Text};
+use volley_proto::{Control as Frame, Endpoint, MaxFrame, Reason, ReplyKind, Text};
 use volley_server::{Config, Summary, bind, serve};
 
 /// A server on a thread of its own.
@@ -206,9 +207,9 @@ fn what_comes_together_with_welcome_is_heard() {
         let (mut stream, _) = listener.accept().unwrap();
         let mut bytes = Vec::new();
         let (granted, max_frame) = (ReplyKind::Echo, MaxFrame::DEFAULT);
-        Control::Welcome { granted, max_frame, text: Text::default() }.encode(&mut bytes);
+        Frame::Welcome { granted, max_frame, text: Text::default() }.encode(&mut bytes);
         let text = Text::new("come back tomorrow");
-        Control::Error { reason: Reason::Denied, last_seq: 0, text }.encode(&mut bytes);
+        Frame::Error { reason: Reason::Denied, last_seq: 0, text }.encode(&mut bytes);
         stream.write_all(&bytes).unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();
         let _ = stream.read_to_end(&mut Vec::new());
@@ -230,4 +231,31 @@ fn a_target_that_refuses_is_an_error() {
     target.finish();
     let refused = Run::start(plan).unwrap().finish(&mut ());
     assert!(matches!(refused, Err(RunError::Open(_))), "{refused:?}");
+}
+
+/// Stops a run as soon as its first connection is there.
+struct StopWhileConnecting(Control);
+
+impl Watch for StopWhileConnecting {
+    fn look(&mut self, progress: &Progress) {
+        if progress.connected > 0 && progress.phase == Phase::Connecting {
+            self.0.stop();
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_stopped_before_its_first_frame_owes_none() {
+    let target = Target::start(Config::default());
+    let schedule = Schedule::steady(1000.0, 1).unwrap();
+    let pace = Pace::Open { schedule, arrivals: Arrivals::Constant };
+    let plan = Plan { pace, connect_rate: Some(4.0), ..plan(&target) };
+    let run = Run::start(plan).unwrap();
+    let mut stopper = StopWhileConnecting(run.control());
+    let outcome = run.finish(&mut stopper).unwrap();
+    assert_eq!(outcome.end, End::Stopped);
+    let run = &outcome.total.run;
+    assert_eq!((run.ledger.sent(), run.unsent, run.response.histogram().len()), (0, 0, 0));
+    assert_eq!((outcome.sending, outcome.elapsed), (Duration::ZERO, Duration::ZERO));
+    target.finish();
 }
