@@ -30,16 +30,20 @@ pub fn number_at(cut: u64, warmup: u64) -> i64 {
 pub struct Seconds {
     workers: usize,
     pending: BTreeMap<i64, (usize, Interval)>,
+    /// The second behind the last one that was taken.
+    next: i64,
 }
 
 impl Seconds {
     /// Seconds to which `workers` workers contribute.
     pub const fn new(workers: usize) -> Self {
-        Self { workers, pending: BTreeMap::new() }
+        Self { workers, pending: BTreeMap::new(), next: i64::MIN }
     }
 
-    /// Adds what a worker has measured in second `number`.
+    /// Adds what a worker has measured in second `number`. If that is no longer waited for, it
+    /// counts in the first that is, so that every second is taken once and nothing is left out.
     pub fn add(&mut self, number: i64, interval: &Interval) {
+        let number = number.max(self.next);
         let (told, sum) = self.pending.entry(number).or_default();
         *told += 1;
         *sum += interval;
@@ -57,6 +61,7 @@ impl Seconds {
             return None;
         }
         let (number, (_, interval)) = oldest.remove_entry();
+        self.next = number + 1;
         Some((number, interval))
     }
 
@@ -110,5 +115,17 @@ mod tests {
         }
         assert_eq!(seconds.take_next().map(|(number, _)| number), Some(0));
         assert!(seconds.take_next().is_none());
+    }
+
+    #[test]
+    fn a_second_that_is_told_too_late_counts_in_the_next() {
+        let mut seconds = Seconds::new(2);
+        for number in 0..3 {
+            seconds.add(number, &sent(1));
+        }
+        assert!(seconds.take_next().is_some());
+        seconds.add(0, &sent(10));
+        let rest = seconds.rest().map(|(number, sum)| (number, sum.run.ledger.sent()));
+        assert_eq!(rest.collect::<Vec<_>>(), [(1, 11), (2, 1)]);
     }
 }
