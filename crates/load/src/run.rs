@@ -188,6 +188,7 @@ impl Run {
     pub fn finish(self, watch: &mut impl Watch) -> Result<Outcome, RunError> {
         let mut log = Log::new(self.threads.len());
         let began = Instant::now();
+        let mut is_hanging = false;
         while log.done < self.threads.len() {
             match self.told.recv_timeout(LOOK) {
                 Ok(told) => self.note(told, &mut log),
@@ -202,11 +203,13 @@ impl Run {
             watch.look(&self.progress(&log));
             let stopped = self.shared.stopped().map(|stopped| stopped.elapsed());
             if stopped.is_some_and(|stopped| stopped > self.shared.plan.timeout + SPARE) {
+                is_hanging = true;
                 break;
             }
         }
         for thread in self.threads {
-            if thread.is_finished() {
+            // One that panicked may not have come to its end yet.
+            if thread.is_finished() || !is_hanging {
                 thread.join().map_err(|_| RunError::Defect)??;
             }
         }

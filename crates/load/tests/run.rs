@@ -259,3 +259,13 @@ fn a_run_that_is_stopped_before_its_first_frame_owes_none() {
     assert_eq!((outcome.sending, outcome.elapsed), (Duration::ZERO, Duration::ZERO));
     target.finish();
 }
+
+#[test]
+fn a_thread_that_panics_is_a_defect_and_no_result() {
+    for _ in 0..50 {
+        // It is documented that there must be one.
+        let plan = Plan { targets: Vec::new(), ..Plan::default() };
+        let ended = Run::start(plan).unwrap().finish(&mut ());
+        assert!(matches!(ended, Err(RunError::Defect)), "{:?}", ended.map(|outcome| outcome.end));
+    }
+}
