@@ -1,7 +1,7 @@
 //! The thresholds against the figures.
 //!
-//! Any frame that did not come back right fails a run, and so does any connection that could not be
-//! had, unless a threshold of the user's own says how many may.
+//! Any frame that did not come back right fails a run, unless a threshold of the user's own says how
+//! many may. So does a reply that no frame was waiting for, and a connection that could not be had.
 
 use crate::figures::{count, latency, percent, rate};
 use crate::ledger::Column;
@@ -15,7 +15,7 @@ pub fn checks(thresholds: &[Threshold], run: &Figures, connections: &Connections
     let own = thresholds.iter().map(|threshold| check(threshold, run, false));
     let defaults = defaults(thresholds);
     let defaults = defaults.iter().map(|threshold| check(threshold, run, true));
-    own.chain(defaults).chain([all_connected(connections)]).collect()
+    own.chain(defaults).chain([no_strays(run), all_connected(connections)]).collect()
 }
 
 /// `fault > 0` for each fault that no threshold of the user's own covers.
@@ -104,6 +104,17 @@ fn frames(fault: Fault, limit: Limit, ledger: &LedgerFigures) -> (Option<f64>, O
             (Some(part * 100.0), Some(percent(part)))
         }
         _ => (Some(float(frames)), Some(count(frames))),
+    }
+}
+
+/// A reply too many is in no column of the ledger, whose frames may all be right.
+fn no_strays(run: &Figures) -> Check {
+    Check {
+        fail_if: "strays > 0".to_owned(),
+        is_default: true,
+        value: Some(float(run.strays)),
+        shown: count(run.strays),
+        is_broken: run.strays > 0,
     }
 }
 

@@ -22,7 +22,7 @@ fn any_loss_breaks_a_run_without_being_asked_for() {
     let names: Vec<_> = checked(&[]).into_iter().map(|check| check.fail_if).collect();
     let faults = ["lost", "corrupt", "duplicate", "reordered", "misrouted", "late"];
     assert_eq!(names[..6], faults.map(|fault| format!("{fault} > 0")));
-    assert_eq!(names[6], "connections < 5");
+    assert_eq!(names[6..], ["strays > 0", "connections < 5"]);
 }
 
 #[test]
@@ -66,6 +66,14 @@ fn what_was_not_measured_is_no_success() {
             (true, None, "not measured")
         );
     }
+}
+
+#[test]
+fn a_reply_that_no_frame_was_waiting_for_breaks_a_run() {
+    let run = Figures { strays: 1, ..sample::full().run };
+    let checks = checks(&["errors>10".parse().unwrap()], &run, &Connections::default());
+    let broken: Vec<_> = checks.iter().filter(|check| check.is_broken).collect();
+    assert!(matches!(broken[..], [Check { fail_if, .. }] if fail_if == "strays > 0"), "{broken:?}");
 }
 
 #[test]

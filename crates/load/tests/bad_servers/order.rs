@@ -45,3 +45,14 @@ fn with_one_frame_in_flight_a_reply_behind_a_later_one_is_late() {
         assert!(u128::from(longest) >= timeout.as_nanos(), "{longest} ns");
     });
 }
+
+#[test]
+fn a_reply_that_no_frame_waits_for_is_a_stray_and_ends_its_connection() {
+    for way in WAYS.into_iter().filter(|way| way.pipeline == 1) {
+        let played = play(way, Fault::Beside(b"surprise"), &[40]);
+        played.ends_with([(Column::Ok, 100)]);
+        assert_eq!((played.outcome.total.run.strays, played.count.connections.len()), (2, 3));
+        let problems: Vec<_> = played.outcome.problems.into_iter().collect();
+        assert_eq!(problems, [("the server sent a reply to no frame".to_owned(), 2)]);
+    }
+}

@@ -104,6 +104,7 @@ impl Connection {
                 self.send(&framed(&payload), 0)?;
             }
             Fault::Repeat(times) => self.send(&reply.repeat(times), 1)?,
+            Fault::Beside(payload) => self.send(&[reply, framed(payload)].concat(), 1)?,
             Fault::Behind(frames) => self.held.push_back((number + frames, reply)),
             Fault::Delay(delay) => {
                 let (shared, mut stream) = (Arc::clone(&self.shared), self.stream.try_clone()?);

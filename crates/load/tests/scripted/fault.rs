@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     Behind(u64),
     /// It answers so much later, and goes on meanwhile.
     Delay(Duration),
+    /// It answers, and sends another reply behind.
+    Beside(&'static [u8]),
     /// Two connections get each other's reply.
     Misroute,
     /// It answers no more, and ends the connection when the client waits.
