@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use volley_client::{Hello, Opened, Options, open};
 use volley_proto::{Endpoint, ReplyKind};
 
@@ -26,6 +26,9 @@ use crate::worker::Told;
 /// each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a reply too many is looked out for when a client is done.
+const LAST_LOOK: Duration = Duration::from_millis(50);
 
 /// Connections that a worker opens at the same time: fewer than any server's backlog, so that none
 /// is dropped there and tried again by the system a second later.
@@ -271,7 +274,14 @@ impl Place {
             }
             polled
         });
-        let ended = ended.await;
+        let mut ended = ended.await;
+        if matches!(ended, Ended::Done) && self.shared.phase() < Phase::Expired {
+            let behind = poll_fn(|cx| exchange.poll_behind(cx, &mut self.bench.borrow_mut()));
+            // A server that does not close is not waited for.
+            if let Ok(Some(failed)) = timeout(LAST_LOOK, behind).await {
+                ended = failed;
+            }
+        }
         (ended, exchange.was_answered())
     }
 

@@ -176,6 +176,23 @@ impl<'c> Exchange<'c> {
         Poll::Pending
     }
 
+    /// Closes this side and reads until the server has closed the other. Nothing but its close may
+    /// come, or replies to frames that were given up; returns what should not have.
+    pub fn poll_behind(&mut self, cx: &mut Context<'_>, bench: &mut Bench) -> Poll<Option<Ended>> {
+        let ended = loop {
+            // It may have been closed before.
+            let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+            match self.poll_read(cx, bench) {
+                Ok(Poll::Pending) => break Poll::Pending,
+                Ok(Poll::Ready(())) => {}
+                Err(ended @ Ended::Failed(Loss::Protocol, _)) => break Poll::Ready(Some(ended)),
+                Err(_) => break Poll::Ready(None),
+            }
+        };
+        bench.settle();
+        ended
+    }
+
     /// Whether any reply has been right.
     pub const fn was_answered(&self) -> bool {
         self.answered

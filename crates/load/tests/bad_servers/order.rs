@@ -21,6 +21,15 @@ fn a_frame_that_is_answered_more_than_once_is_a_duplicate() {
 }
 
 #[test]
+fn a_second_reply_behind_the_last_is_seen() {
+    for way in WAYS {
+        let played = play(way, Fault::Afterwards, &[99]);
+        played.ends_with([(Column::Ok, 99), (Column::Duplicate, 1)]);
+        played.has_no_problem();
+    }
+}
+
+#[test]
 fn a_reply_that_comes_behind_a_later_one_is_reordered() {
     for way in WAYS.into_iter().filter(|way| way.pipeline > 1) {
         for behind in [1, 3, 7] {

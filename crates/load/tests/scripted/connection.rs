@@ -28,6 +28,8 @@ pub(super) struct Connection {
     total: u64,
     /// Replies that are to go out behind that to another frame: its number, and the bytes.
     held: VecDeque<(u64, Vec<u8>)>,
+    /// What is sent when the client has closed.
+    parting: Vec<u8>,
 }
 
 /// A reply that is not to come on its own connection.
@@ -42,12 +44,14 @@ impl Connection {
     pub(super) fn new(stream: TcpStream, place: usize, shared: Arc<Shared>) -> Self {
         stream.set_nodelay(true).unwrap();
         let reply = shared.script.reply;
-        Self { shared, stream, place, reply, frames: 0, total: 0, held: VecDeque::new() }
+        let (held, parting) = (VecDeque::new(), Vec::new());
+        Self { shared, stream, place, reply, frames: 0, total: 0, held, parting }
     }
 
     /// Serves until either side ends it. A client may leave as it likes, so an error is an end.
     pub(super) fn serve(mut self) {
         let _ = self.answer_all();
+        let _ = self.stream.write_all(&self.parting);
     }
 
     fn answer_all(&mut self) -> io::Result<()> {
@@ -105,6 +109,10 @@ impl Connection {
             }
             Fault::Repeat(times) => self.send(&reply.repeat(times), 1)?,
             Fault::Beside(payload) => self.send(&[reply, framed(payload)].concat(), 1)?,
+            Fault::Afterwards => {
+                self.send(&reply, 1)?;
+                self.parting = reply;
+            }
             Fault::Behind(frames) => self.held.push_back((number + frames, reply)),
             Fault::Delay(delay) => {
                 let (shared, mut stream) = (Arc::clone(&self.shared), self.stream.try_clone()?);

@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     Delay(Duration),
     /// It answers, and sends another reply behind.
     Beside(&'static [u8]),
+    /// It answers, and once more when the client has closed.
+    Afterwards,
     /// Two connections get each other's reply.
     Misroute,
     /// It answers no more, and ends the connection when the client waits.
