@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::flight::InFlight;
 use crate::interval::Interval;
-use crate::plan::nanos;
+use crate::plan::{Pace, Plan, nanos};
 
 /// How much one read may bring in.
 const READ_LEN: usize = 256 * 1024;
@@ -35,23 +35,26 @@ pub struct Bench {
     /// together, are recorded together.
     alike: Alike,
     count: u64,
+    /// How long a reply is awaited, in nanoseconds.
+    pub timeout: u64,
     /// When the warm-up ends, in nanoseconds after the beginning.
     pub warmup: u64,
 }
 
 impl Bench {
-    /// A bench whose clock begins with `began`; the warm-up ends `warmup` nanoseconds later.
-    pub fn new(began: Instant, warmup: u64, is_open: bool) -> Self {
+    /// A bench for a plan, whose clock begins with `began`.
+    pub fn new(began: Instant, plan: &Plan) -> Self {
         let (input, output) = (vec![0; READ_LEN], Vec::with_capacity(READ_LEN));
         Self {
             input,
             output,
             interval: Interval::default(),
-            is_open,
+            is_open: plan.pace != Pace::Closed,
             began,
             alike: Alike::default(),
             count: 0,
-            warmup,
+            warmup: nanos(plan.warmup),
+            timeout: nanos(plan.timeout),
             expired: None,
         }
     }
@@ -154,5 +157,20 @@ impl Bench {
     /// Whether the run is still in its warm-up.
     pub fn is_warming_up(&self) -> bool {
         self.now() < self.warmup
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_was_overdue_by_another_clock_is_forgotten_when_the_run_begins() {
+        let mut bench = Bench::new(Instant::now(), &Plan::default());
+        bench.expired = Some(1);
+        bench.begin(Instant::now() + Duration::from_secs(1));
+        assert_eq!(bench.expired, None);
     }
 }

@@ -2,13 +2,15 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, sleep_until};
 use volley_client::{Hello, Opened, Options, open};
 use volley_proto::{Endpoint, ReplyKind};
 
@@ -66,12 +68,10 @@ pub enum OpenError {
 pub struct Place {
     /// What all workers share.
     pub shared: Arc<Shared>,
-    /// Wakes them for their frames.
+    /// Wakes them for their frames, and when the run moves on.
     pub alarms: Alarms,
     /// Their buffers and measurements.
     pub bench: RefCell<Bench>,
-    /// Changes when the run moves on.
-    pub phases: watch::Receiver<Phase>,
     /// Where they tell.
     pub told: mpsc::Sender<Told>,
     /// Lets so many of them connect at the same time.
@@ -80,10 +80,12 @@ pub struct Place {
     pub started: Instant,
 }
 
-/// The frames of a client over all its connections, one after the other.
+/// A client over all its connections, one after the other.
 #[derive(Debug)]
 pub struct Client {
-    /// The client's number in the run, from 0.
+    /// Its seat at its worker, by which it is woken.
+    pub seat: usize,
+    /// Its number in the run, from 0.
     pub connection: u32,
     /// When its frames are due.
     pub turn: Turn,
@@ -91,71 +93,39 @@ pub struct Client {
     pub number: u64,
     /// Draws the lengths of its payloads.
     pub sizes: fastrand::Rng,
+    /// Whether it has tried to connect before.
+    has_tried: bool,
+    /// Connections in a row that could not be had, or gave nothing.
+    failures: u32,
 }
 
 impl Client {
-    fn new(plan: &Plan, connection: u32) -> Self {
+    pub(crate) fn new(plan: &Plan, seat: usize, connection: u32) -> Self {
         let seed = plan.seed.rotate_left(32) ^ u64::from(connection);
         Self {
+            seat,
             connection,
             turn: Turn::new(plan, connection),
             number: 0,
             sizes: fastrand::Rng::with_seed(seed),
+            has_tried: false,
+            failures: 0,
         }
     }
 }
 
 /// Lives as client number `connection` of the run, in the worker's seat `seat`.
 pub async fn live(place: Rc<Place>, seat: usize, connection: u32) {
-    let plan = &place.shared.plan;
-    let mut client = Client::new(plan, connection);
-    place.await_turn(connection).await;
-    let mut is_first = true;
-    // Connections in a row that could not be had, or gave nothing.
-    let mut failures = 0;
-    while place.is_sending() {
-        place.pause(failures).await;
-        // In a box, because it is large and soon over.
-        let Some(opened) = Box::pin(place.open(&client, is_first)).await else { break };
-        let may_go_on = match opened {
-            Err(error) => {
-                failures += 1;
-                place.tell(if is_first {
-                    Told::Connected(Err(error))
-                } else {
-                    Told::Failed { why: error.to_string(), is_framed: true }
-                });
-                plan.life.reconnect
-            }
-            Ok(opened) => {
-                if is_first {
-                    place.tell(Told::Connected(Ok(())));
-                }
-                let (ended, was_answered) = place.exchange(seat, &mut client, opened).await;
-                failures = if was_answered { 0 } else { failures + 1 };
-                match ended {
-                    Ended::Done => false,
-                    Ended::Spent => true,
-                    Ended::GoAway(reason) => {
-                        place.measured(|measured| measured.goaways += 1);
-                        place.tell(Told::GoAway(reason));
-                        plan.life.reconnect
-                    }
-                    Ended::Failed(loss, why) => {
-                        let is_framed = loss != Loss::Protocol || was_answered;
-                        place.tell(Told::Failed {
-                            why: place.of_target(connection, why),
-                            is_framed,
-                        });
-                        plan.life.reconnect
-                    }
-                }
-            }
-        };
-        if !may_go_on {
+    let mut client = Client::new(&place.shared.plan, seat, connection);
+    place.await_turn(&client).await;
+    loop {
+        // A `while let` would keep room for it here until the exchange is over.
+        let Some(opened) = place.connect(&mut client).await else { break };
+        let (ended, was_answered) = place.exchange(&mut client, opened).await;
+        client.failures = if was_answered { 0 } else { client.failures + 1 };
+        if !place.may_go_on(connection, ended, was_answered) {
             break;
         }
-        is_first = false;
     }
     place.leave_unsent(&mut client);
 }
@@ -191,47 +161,84 @@ impl Place {
         }
     }
 
-    /// Waits for `future`, but no longer than new connections make sense.
-    async fn while_sending<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        let mut phases = self.phases.clone();
-        // Cancel safe: what has been begun is of no use when the run is over.
-        tokio::select! {
-            done = future => Some(done),
-            _ = phases.wait_for(|phase| *phase > Phase::Sending) => None,
-        }
+    /// Waits for `future`, but no longer than new connections make sense. It is kept in a box,
+    /// because it is soon over and what lives as long as the client should be small.
+    fn while_sending<F: Future>(
+        &self,
+        client: &Client,
+        future: F,
+    ) -> impl Future<Output = Option<F::Output>> {
+        let (seat, mut future) = (client.seat, Box::pin(future));
+        poll_fn(move |cx| {
+            if !self.is_sending() {
+                return Poll::Ready(None);
+            }
+            self.alarms.listen(seat, cx.waker());
+            future.as_mut().poll(cx).map(Some)
+        })
     }
 
-    /// Waits until this connection may be opened for the first time.
-    async fn await_turn(&self, connection: u32) {
+    /// Waits until this client may connect for the first time.
+    async fn await_turn(&self, client: &Client) {
         if let Some(rate) = self.shared.plan.connect_rate {
-            let wait = Duration::try_from_secs_f64(f64::from(connection) / rate);
+            let wait = Duration::try_from_secs_f64(f64::from(client.connection) / rate);
             let turn = self.started + wait.unwrap_or(Duration::MAX / 4);
-            self.while_sending(sleep_until(turn)).await;
+            self.while_sending(client, sleep_until(turn)).await;
         }
     }
 
-    async fn pause(&self, failures: u32) {
-        if failures > 0 {
-            let pause = FIRST_PAUSE * (1 << (failures - 1).min(10));
-            self.while_sending(sleep(pause.min(LONGEST_PAUSE))).await;
+    /// Tries to open a connection until there is one. `None` if there will be none.
+    async fn connect(&self, client: &mut Client) -> Option<Opened> {
+        while self.is_sending() {
+            self.pause(client).await;
+            let is_first = !client.has_tried;
+            match self.open(client).await? {
+                Ok(opened) => {
+                    if is_first {
+                        self.tell(Told::Connected(Ok(())));
+                    }
+                    return Some(opened);
+                }
+                Err(error) => {
+                    client.failures += 1;
+                    self.tell(if is_first {
+                        Told::Connected(Err(error))
+                    } else {
+                        Told::Failed { why: error.to_string(), is_framed: true }
+                    });
+                    if !self.shared.plan.life.reconnect {
+                        return None;
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    async fn pause(&self, client: &Client) {
+        if client.failures > 0 {
+            let pause = FIRST_PAUSE * (1 << (client.failures - 1).min(10));
+            self.while_sending(client, sleep(pause.min(LONGEST_PAUSE))).await;
         }
     }
 
     /// Opens a connection; `None` if the run is over before it is there.
-    async fn open(&self, client: &Client, is_first: bool) -> Option<Result<Opened, OpenError>> {
-        let opened = self.while_sending(async {
-            let _permit = self.connecting.acquire().await;
+    async fn open(&self, client: &mut Client) -> Option<Result<Opened, OpenError>> {
+        // First, so that only as many as may connect have the memory that it takes.
+        let _permit = self.while_sending(client, self.connecting.acquire()).await?;
+        let connection = client.connection;
+        let opened = self.while_sending(client, async move {
             let began = Instant::now();
-            let target = self.target(client.connection);
-            let options = options(&self.shared.plan, client.connection);
-            let opened = open(target, &options).await;
+            let options = options(&self.shared.plan, connection);
+            let opened = open(self.target(connection), &options).await;
             (opened, began.elapsed())
         });
         let (opened, took) = opened.await?;
+        let is_reconnect = mem::replace(&mut client.has_tried, true);
         Some(opened.map_err(OpenError::Connect).and_then(|opened| {
             self.measured(|measured| {
                 measured.connect.record(nanos(took), 1);
-                measured.reconnects += u64::from(!is_first);
+                measured.reconnects += u64::from(is_reconnect);
             });
             self.check(client, opened)
         }))
@@ -255,34 +262,64 @@ impl Place {
 
     /// Exchanges frames over a connection until it or the run is over; tells also whether any
     /// reply was right.
-    async fn exchange(&self, seat: usize, client: &mut Client, opened: Opened) -> (Ended, bool) {
-        if !matches!(client.turn, Turn::Idle) {
-            let mut phases = self.phases.clone();
-            // The run outlives its workers.
-            let _ = phases.wait_for(|phase| *phase >= Phase::Sending).await;
-            // Whether the worker has heard of it before or not.
-            self.bench.borrow_mut().begin(self.shared.began());
-        }
-        let mut exchange = Exchange::new(opened, Arc::clone(&self.shared), client);
-        let ended = poll_fn(|cx| {
+    fn exchange<'a>(
+        &'a self,
+        client: &'a mut Client,
+        opened: Opened,
+    ) -> impl Future<Output = (Ended, bool)> {
+        let (seat, is_idle) = (client.seat, matches!(client.turn, Turn::Idle));
+        let mut exchange = Exchange::new(opened, &self.shared, client);
+        let mut last_look = None;
+        // One state machine by hand: an async block would keep each of its parts twice.
+        poll_fn(move |cx| {
             self.alarms.listen(seat, cx.waker());
-            let polled = exchange.poll(cx, &mut self.bench.borrow_mut());
-            if polled.is_pending()
-                && let Some(instant) = exchange.alarm()
-            {
-                self.alarms.set(instant, seat);
+            let mut bench = self.bench.borrow_mut();
+            if self.shared.phase() >= Phase::Sending {
+                // Whether the worker has heard of it before or not.
+                bench.begin(self.shared.began());
+            } else if !is_idle {
+                return Poll::Pending;
             }
-            polled
-        });
-        let mut ended = ended.await;
-        if matches!(ended, Ended::Done) && self.shared.phase() < Phase::Expired {
-            let behind = poll_fn(|cx| exchange.poll_behind(cx, &mut self.bench.borrow_mut()));
+            if last_look.is_none() {
+                match exchange.poll(cx, &mut bench) {
+                    Poll::Ready(Ended::Done) if self.shared.phase() < Phase::Expired => {
+                        last_look = Some(Box::pin(sleep(LAST_LOOK)));
+                    }
+                    Poll::Ready(ended) => return Poll::Ready((ended, exchange.was_answered())),
+                    Poll::Pending => {
+                        if let Some(instant) = exchange.alarm() {
+                            self.alarms.set(instant, seat);
+                        }
+                        return Poll::Pending;
+                    }
+                }
+            }
             // A server that does not close is not waited for.
-            if let Ok(Some(failed)) = timeout(LAST_LOOK, behind).await {
-                ended = failed;
+            let is_over = last_look.as_mut().is_some_and(|look| look.as_mut().poll(cx).is_ready());
+            let behind = match exchange.poll_behind(cx, &mut bench) {
+                Poll::Pending if is_over => Poll::Ready(None),
+                behind => behind,
+            };
+            behind.map(|failed| (failed.unwrap_or(Ended::Done), exchange.was_answered()))
+        })
+    }
+
+    /// Whether another connection is to follow one that ended so. Tells of what was not planned.
+    fn may_go_on(&self, connection: u32, ended: Ended, was_answered: bool) -> bool {
+        match ended {
+            Ended::Done => false,
+            Ended::Spent => true,
+            Ended::GoAway(reason) => {
+                self.measured(|measured| measured.goaways += 1);
+                self.tell(Told::GoAway(reason));
+                self.shared.plan.life.reconnect
+            }
+            Ended::Failed(loss, why) => {
+                let is_framed = loss != Loss::Protocol || was_answered;
+                self.tell(Told::Failed { why: self.of_target(connection, why), is_framed });
+                self.shared.plan.life.reconnect
             }
         }
-        (ended, exchange.was_answered())
     }
 
     /// The frames that were planned until now and not sent have waited in vain.
@@ -307,4 +344,19 @@ fn options(plan: &Plan, connection: u32) -> Options {
     options.hello =
         plan.hello.then(|| Hello { wanted: plan.reply, name: "volley-load".to_owned() });
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Its task then fits into 512 bytes, a multiple of the 128 to which Tokio aligns tasks. More
+    /// would cost 128 bytes for each connection.
+    #[test]
+    fn the_future_of_a_client_stays_small() {
+        fn future_len<F: Future>(_: impl FnOnce(Rc<Place>, usize, u32) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(future_len(live) <= 408, "{} bytes", future_len(live));
+    }
 }

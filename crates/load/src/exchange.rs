@@ -11,7 +11,6 @@
 use std::io;
 use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -25,7 +24,6 @@ use crate::bench::Bench;
 use crate::client::Client;
 use crate::flight::{Flight, InFlight, Matched, Stray, expected_crc32c};
 use crate::ledger::{Column, Loss};
-use crate::plan::nanos;
 use crate::shared::{BadReply, Phase, Shared};
 
 /// Bytes that are encoded before they are written.
@@ -57,22 +55,20 @@ pub enum Ended {
 #[derive(Debug)]
 pub struct Exchange<'c> {
     stream: TcpStream,
-    shared: Arc<Shared>,
+    shared: &'c Shared,
     client: &'c mut Client,
     kind: ReplyKind,
-    /// How long a reply is awaited, in nanoseconds.
-    timeout: u64,
     flight: Flight,
     /// Frames that this connection may still send.
     left: u64,
     /// Payload bytes sent on it.
     total: u64,
     /// Encoded and not taken by the socket.
-    unsent: Unsent,
+    unsent: Option<Box<Unsent>>,
     /// Why nothing can be written any more. What came before can still be read.
     broken: Option<io::Error>,
     /// Received and not a whole frame.
-    kept: Vec<u8>,
+    kept: Box<[u8]>,
     /// Whether `kept` came before the first read, and has not been looked at.
     is_early: bool,
     /// Why the server takes no new frames.
@@ -87,7 +83,7 @@ pub struct Exchange<'c> {
 }
 
 /// What the socket would not take.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Unsent {
     bytes: Vec<u8>,
     written: usize,
@@ -97,24 +93,22 @@ struct Unsent {
 
 impl<'c> Exchange<'c> {
     /// A connection that has just been opened.
-    pub fn new(opened: Opened, shared: Arc<Shared>, client: &'c mut Client) -> Self {
+    pub fn new(opened: Opened, shared: &'c Shared, client: &'c mut Client) -> Self {
         let Opened { stream, reply, early, .. } = opened;
-        let flight = Flight::new(client.connection, reply, client.number);
+        let flight = Flight::new(&shared.plan, client.connection, reply, client.number);
         let left = shared.plan.life.frames.unwrap_or(u64::MAX);
-        let timeout = nanos(shared.plan.timeout);
         Self {
             stream,
             shared,
             client,
             kind: reply,
-            timeout,
             flight,
             left,
             total: 0,
-            unsent: Unsent::default(),
+            unsent: None,
             broken: None,
             is_early: !early.is_empty(),
-            kept: early.to_vec(),
+            kept: early[..].into(),
             goaway: None,
             answered: false,
             is_full: false,
@@ -208,14 +202,14 @@ impl<'c> Exchange<'c> {
 
     /// Whether new frames may be sent.
     fn may_send(&self, phase: Phase) -> bool {
-        let is_writable = self.unsent.bytes.is_empty() && self.broken.is_none();
+        let is_writable = self.unsent.is_none() && self.broken.is_none();
         phase == Phase::Sending && self.goaway.is_none() && is_writable
     }
 
     fn is_over(&self, phase: Phase) -> Option<Ended> {
         // A frame that is overdue is waited for no longer than the run lasts.
         // Of a connection that failed the reading side says what came of it.
-        if self.flight.places() > 0 || !self.unsent.bytes.is_empty() || self.broken.is_some() {
+        if self.flight.places() > 0 || self.unsent.is_some() || self.broken.is_some() {
             return None;
         }
         if phase == Phase::Finishing || (phase == Phase::Sending && self.client.turn.is_over()) {
@@ -256,7 +250,8 @@ impl<'c> Exchange<'c> {
         let output = mem::take(&mut bench.output);
         match write(&mut self.stream, cx, &output) {
             Ok(n) if n < output.len() => {
-                self.unsent = Unsent { bytes: output[n..].to_vec(), written: 0, first };
+                let unsent = Unsent { bytes: output[n..].to_vec(), written: 0, first };
+                self.unsent = Some(Box::new(unsent));
             }
             written => {
                 self.broken = written.err();
@@ -289,15 +284,14 @@ impl<'c> Exchange<'c> {
 
     /// Writes what the socket would not take before.
     fn flush(&mut self, cx: &mut Context<'_>, bench: &mut Bench) {
-        if self.unsent.bytes.is_empty() {
-            return;
-        }
-        match write(&mut self.stream, cx, &self.unsent.bytes[self.unsent.written..]) {
-            Ok(n) => self.unsent.written += n,
+        let Some(unsent) = &mut self.unsent else { return };
+        match write(&mut self.stream, cx, &unsent.bytes[unsent.written..]) {
+            Ok(n) => unsent.written += n,
             Err(error) => self.broken = Some(error),
         }
-        if self.unsent.written == self.unsent.bytes.len() {
-            let first = mem::take(&mut self.unsent).first;
+        if unsent.written == unsent.bytes.len() {
+            let first = unsent.first;
+            self.unsent = None;
             let now = bench.now();
             self.note_delays(first, now, bench);
         }
@@ -336,7 +330,7 @@ impl<'c> Exchange<'c> {
     fn take(&mut self, input: &[u8], bench: &mut Bench) -> Result<(), Ended> {
         let now = bench.now();
         // A reply is late from its time-out on, not from when overdue frames are next looked for.
-        if let Some(expired) = now.checked_sub(self.timeout) {
+        if let Some(expired) = now.checked_sub(bench.timeout) {
             self.expire(expired, bench);
         }
         let mut at = 0;
@@ -370,10 +364,8 @@ impl<'c> Exchange<'c> {
             }
         }
         self.note_free(now);
-        self.kept.clear();
-        self.kept.extend_from_slice(&input[at..]);
-        if self.kept.is_empty() {
-            self.kept = Vec::new();
+        if !self.kept.is_empty() || at < input.len() {
+            self.kept = input[at..].into();
         }
         Ok(())
     }
@@ -386,9 +378,12 @@ impl<'c> Exchange<'c> {
                 self.shared.misroute(connection, number);
                 Ok(())
             }
+            Stray::Forgotten => {
+                count_stray(bench);
+                Ok(())
+            }
             Stray::Unasked => {
-                let is_warmup = bench.is_warming_up();
-                bench.interval.of(is_warmup).strays += 1;
+                count_stray(bench);
                 let why = "the server sent a reply to no frame".to_owned();
                 Err(Ended::Failed(Loss::Protocol, why))
             }
@@ -484,6 +479,12 @@ fn write(stream: &mut TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> io::Resu
         }
     }
     Ok(written)
+}
+
+/// Counts a reply that no frame was waiting for.
+fn count_stray(bench: &mut Bench) {
+    let is_warmup = bench.is_warming_up();
+    bench.interval.of(is_warmup).strays += 1;
 }
 
 fn failed(error: io::Error) -> Ended {

@@ -11,6 +11,8 @@ use volley_proto::{Receipt, ReplyKind, crc32c};
 use crate::interval::Interval;
 use crate::ledger::{Column, Loss};
 use crate::payload::Payloads;
+use crate::plan::Plan;
+use crate::trouble::{Trouble, most_trouble};
 
 /// A frame whose reply is awaited. Instants are in nanoseconds after the run's beginning.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,8 @@ pub enum Matched {
 pub enum Stray {
     /// A second reply to a frame that has had one.
     Duplicate,
+    /// The reply to a frame of which it is not known any more what became of it.
+    Forgotten,
     /// The reply to a frame of another connection of this run: its connection and number.
     Misrouted(u32, u64),
     /// Nothing was in flight.
@@ -56,14 +60,13 @@ pub enum Stray {
 pub struct Flight {
     connection: u32,
     kind: ReplyKind,
+    /// How much trouble is remembered.
+    most_trouble: u32,
     /// In the order in which they were sent.
     waiting: VecDeque<InFlight>,
-    /// Overtaken by the replies to later frames.
-    overtaken: Vec<InFlight>,
-    /// Waited for longer than the time-out; a reply may still come.
-    overdue: VecDeque<InFlight>,
-    /// The last frames that were settled as something else than ok, for when a second reply comes.
-    odd: VecDeque<Odd>,
+    /// The frames that were not answered in their turn. Most connections have none, and there may
+    /// be thousands.
+    trouble: Option<Box<Trouble>>,
     /// The number of the first frame behind the warm-up's.
     warm: u64,
     /// Number of the frame that the connection's first one has: a reconnected connection goes on
@@ -75,18 +78,6 @@ pub struct Flight {
     answered: u64,
 }
 
-/// A frame that was settled as something else than ok.
-#[derive(Debug)]
-struct Odd {
-    number: u64,
-    is_warmup: bool,
-    column: Column,
-}
-
-/// How many odd frames a connection remembers, and how many overdue ones it keeps waiting for: what
-/// a server that loses frames for days may cost.
-const REMEMBERED: usize = 1024;
-
 /// How far back a second echo is looked for that does not say whose it is.
 const RECENT: usize = 64;
 
@@ -95,14 +86,15 @@ const TELLING: usize = 4;
 
 impl Flight {
     /// No frames yet; the next will have `first` as its number.
-    pub const fn new(connection: u32, kind: ReplyKind, first: u64) -> Self {
+    pub fn new(plan: &Plan, connection: u32, kind: ReplyKind, first: u64) -> Self {
+        // What a deque takes by itself at first would be four times what most need.
+        let places = plan.pipeline.min(4) as usize;
         Self {
             connection,
             kind,
-            waiting: VecDeque::new(),
-            overtaken: Vec::new(),
-            overdue: VecDeque::new(),
-            odd: VecDeque::new(),
+            most_trouble: most_trouble(plan),
+            waiting: VecDeque::with_capacity(places),
+            trouble: None,
             warm: first,
             first,
             sent: first,
@@ -121,17 +113,17 @@ impl Flight {
 
     /// Frames that take a place in the pipeline: those whose reply may come in time.
     pub fn places(&self) -> usize {
-        self.waiting.len() + self.overtaken.len()
+        self.waiting.len() + self.trouble.as_ref().map_or(0, |trouble| trouble.places())
     }
 
     /// Whether every frame has been settled.
     pub fn is_empty(&self) -> bool {
-        self.places() == 0 && self.overdue.is_empty()
+        self.waiting.is_empty() && self.trouble.as_ref().is_none_or(|trouble| trouble.is_settled())
     }
 
     /// When the frame was written that has waited longest and is not overdue.
     pub fn oldest(&self) -> Option<u64> {
-        let overtaken = self.overtaken.iter().map(|frame| frame.written).min();
+        let overtaken = self.trouble.as_ref().and_then(|trouble| trouble.oldest());
         overtaken.or_else(|| self.waiting.front().map(|frame| frame.written))
     }
 
@@ -145,17 +137,15 @@ impl Flight {
     }
 
     /// Frames that were written up to `instant` no longer take a place in the pipeline. If their
-    /// replies come after all they are late. Returns those that are to be given up, if there are
-    /// too many, and why they are lost.
+    /// replies come after all they are late. Returns those that are to be given up, because there
+    /// are too many, and why they are lost.
     pub fn expire(&mut self, instant: u64) -> Vec<(InFlight, Loss)> {
-        let is_over = |frame: &InFlight| frame.written <= instant;
-        self.overdue.extend(self.overtaken.extract_if(.., |frame| is_over(frame)));
-        let waiting = self.waiting.partition_point(is_over);
-        self.overdue.extend(self.waiting.drain(..waiting));
-        let too_many = self.overdue.len().saturating_sub(REMEMBERED);
+        let waiting = self.waiting.partition_point(|frame| frame.written <= instant);
+        let mut trouble = self.take_trouble();
+        let given_up = trouble.expire(instant, self.waiting.drain(..waiting));
+        self.trouble = Some(trouble);
         let answered = self.answered;
-        let given_up = self.overdue.drain(..too_many);
-        given_up.map(|frame| (frame, unanswered(&frame, answered))).collect()
+        given_up.into_iter().map(|frame| (frame, unanswered(&frame, answered))).collect()
     }
 
     /// Finds the frame to which a reply belongs, and settles it.
@@ -178,17 +168,21 @@ impl Flight {
     /// Gives up every frame that still waits: returns each with the reason for which it is lost.
     pub fn give_up(&mut self, loss: Loss) -> impl Iterator<Item = (InFlight, Loss)> + use<> {
         let answered = self.answered;
-        let overdue = mem::take(&mut self.overdue).into_iter();
-        let overdue = overdue.map(move |f| (f, unanswered(&f, answered)));
-        let overtaken = mem::take(&mut self.overtaken).into_iter().map(|f| (f, Loss::Skipped));
-        let waiting = mem::take(&mut self.waiting).into_iter().map(move |f| (f, loss));
-        overdue.chain(overtaken).chain(waiting)
+        let trouble = self.trouble.as_mut().map(|trouble| trouble.give_up(answered));
+        let waiting = mem::take(&mut self.waiting).into_iter().map(move |frame| (frame, loss));
+        trouble.into_iter().flatten().chain(waiting)
     }
 
     /// Settles a frame that has been given up.
     pub fn lose(&mut self, frame: &InFlight, column: Column, measured: &mut Interval) {
-        measured.of(frame.is_warmup).ledger.settle(column);
-        self.remember(frame.number, frame.is_warmup, column);
+        let mut trouble = self.take_trouble();
+        trouble.settle(frame, column, measured);
+        self.trouble = Some(trouble);
+    }
+
+    fn take_trouble(&mut self) -> Box<Trouble> {
+        let most = self.most_trouble as usize;
+        self.trouble.take().unwrap_or_else(|| Box::new(Trouble::new(most)))
     }
 
     /// The reply that a frame must get; a receipt's time is the server's to say.
@@ -229,54 +223,77 @@ impl Flight {
         payloads: &Payloads,
         measured: &mut Interval,
     ) -> Matched {
-        if let Some(at) = self.overtaken.iter().position(|f| self.is_right(f, payload, payloads)) {
-            let frame = self.overtaken.remove(at);
-            return self.settle(frame, Column::Reordered, measured);
+        let mut trouble = self.take_trouble();
+        let matched = self.match_with(&mut trouble, payload, payloads, measured);
+        self.trouble = Some(trouble);
+        matched
+    }
+
+    fn match_with(
+        &mut self,
+        trouble: &mut Trouble,
+        payload: &[u8],
+        payloads: &Payloads,
+        measured: &mut Interval,
+    ) -> Matched {
+        let is_right = |frame: &InFlight| self.is_right(frame, payload, payloads);
+        if let Some(frame) = trouble.take_overtaken(is_right) {
+            return self.settle(frame, Column::Reordered, trouble, measured);
         }
-        if let Some(at) = self.waiting.iter().position(|f| self.is_right(f, payload, payloads)) {
-            self.overtaken.extend(self.waiting.drain(..at));
-            // `position` found it, so it is at the front now.
-            if let Some(frame) = self.waiting.pop_front() {
-                return self.settle_right(frame, measured);
-            }
+        if let Some(at) = self.waiting.iter().position(is_right) {
+            let frame = self.overtake(at, trouble);
+            return self.settle_right(frame, measured);
         }
-        if let Some(at) = self.overdue.iter().position(|f| self.is_right(f, payload, payloads))
-            && let Some(frame) = self.overdue.remove(at)
-        {
-            return self.settle(frame, Column::Late, measured);
+        if let Some(frame) = trouble.take_overdue(is_right) {
+            return self.settle(frame, Column::Late, trouble, measured);
         }
-        match self.owner(payload, payloads) {
-            Owner::Frame(number) => {
-                if let Some(frame) = self.take(number) {
-                    // It names a frame in flight and is not what that one must get.
-                    return self.settle(frame, Column::Corrupt, measured);
+        let wrong = match self.owner(payload, payloads) {
+            Owner::Frame(number) => match self.take(number, trouble) {
+                // It names a frame in flight and is not what that one must get.
+                Some(frame) => Some(frame),
+                None => {
+                    let is_warmup = number < self.warm;
+                    return Matched::Extra(trouble.settle_again(number, is_warmup, measured));
                 }
-                self.settle_again(number, measured);
-                return Matched::Extra(Stray::Duplicate);
-            }
+            },
             Owner::Other(connection, number) => {
                 return Matched::Extra(Stray::Misrouted(connection, number));
             }
-            Owner::Unknown => {}
-        }
-        // It says nothing of itself, so it stands for the frame whose turn it is.
-        match self.waiting.pop_front() {
-            Some(frame) => self.settle(frame, Column::Corrupt, measured),
+            // It says nothing of itself, so it stands for the frame whose turn it is.
+            Owner::Unknown => self.waiting.pop_front(),
+        };
+        match wrong {
+            Some(frame) => self.settle(frame, Column::Corrupt, trouble, measured),
             None => Matched::Extra(Stray::Unasked),
         }
     }
 
+    fn settle(
+        &mut self,
+        frame: InFlight,
+        column: Column,
+        trouble: &mut Trouble,
+        measured: &mut Interval,
+    ) -> Matched {
+        self.answered = self.answered.max(frame.number + 1);
+        trouble.settle(&frame, column, measured);
+        Matched::Answer(frame, column)
+    }
+
     /// Takes out the frame of this number, wherever it waits.
-    fn take(&mut self, number: u64) -> Option<InFlight> {
-        if let Some(at) = self.overtaken.iter().position(|frame| frame.number == number) {
-            return Some(self.overtaken.remove(at));
-        }
-        if let Some(at) = self.overdue.iter().position(|frame| frame.number == number) {
-            return self.overdue.remove(at);
-        }
-        let at = self.waiting.iter().position(|frame| frame.number == number)?;
-        self.overtaken.extend(self.waiting.drain(..at));
-        self.waiting.pop_front()
+    fn take(&mut self, number: u64, trouble: &mut Trouble) -> Option<InFlight> {
+        let is_it = |frame: &InFlight| frame.number == number;
+        trouble.take_overtaken(is_it).or_else(|| trouble.take_overdue(is_it)).or_else(|| {
+            let at = self.waiting.iter().position(is_it)?;
+            Some(self.overtake(at, trouble))
+        })
+    }
+
+    /// Takes out the waiting frame at `at`: its reply has overtaken those of the frames before it.
+    fn overtake(&mut self, at: usize, trouble: &mut Trouble) -> InFlight {
+        let frame = self.waiting[at];
+        trouble.overtake(self.waiting.drain(..=at).take(at));
+        frame
     }
 
     /// The reply came in its place, if some before it didn't.
@@ -285,38 +302,6 @@ impl Flight {
         self.answered = frame.number + 1;
         measured.of(frame.is_warmup).ledger.settle(Column::Ok);
         Matched::Answer(frame, Column::Ok)
-    }
-
-    fn settle(&mut self, frame: InFlight, column: Column, measured: &mut Interval) -> Matched {
-        self.answered = self.answered.max(frame.number + 1);
-        measured.of(frame.is_warmup).ledger.settle(column);
-        self.remember(frame.number, frame.is_warmup, column);
-        Matched::Answer(frame, column)
-    }
-
-    /// A further reply has come to a frame that was settled before. The first time that moves it
-    /// to the duplicates, or if it had been given up to the late ones.
-    fn settle_again(&mut self, number: u64, measured: &mut Interval) {
-        let Some(odd) = self.odd.iter_mut().find(|odd| odd.number == number) else {
-            let is_warmup = number < self.warm;
-            measured.of(is_warmup).ledger.resettle(Column::Ok, Column::Duplicate);
-            self.remember(number, is_warmup, Column::Duplicate);
-            return;
-        };
-        let column = match odd.column {
-            Column::Duplicate => return,
-            Column::Lost(_) => Column::Late,
-            _ => Column::Duplicate,
-        };
-        measured.of(odd.is_warmup).ledger.resettle(odd.column, column);
-        odd.column = column;
-    }
-
-    fn remember(&mut self, number: u64, is_warmup: bool, column: Column) {
-        if self.odd.len() == REMEMBERED {
-            self.odd.pop_front();
-        }
-        self.odd.push_back(Odd { number, is_warmup, column });
     }
 
     /// Whose frame a reply belongs to that is not right for any in flight here, as far as it says.
@@ -366,7 +351,7 @@ impl Flight {
 
 /// Why a frame is lost that was waited for longer than the time-out. It does not matter whether a
 /// reply to a later one came before the time-out or after.
-fn unanswered(frame: &InFlight, answered: u64) -> Loss {
+pub(crate) fn unanswered(frame: &InFlight, answered: u64) -> Loss {
     if frame.number < answered { Loss::Skipped } else { Loss::TimedOut }
 }
 
@@ -398,7 +383,7 @@ mod tests {
     /// A connection with `frames` frames in flight, and what was sent.
     fn flight(kind: ReplyKind, frames: u64) -> (Flight, Payloads, Interval, Vec<Vec<u8>>) {
         let payloads = Payloads::new(1, 2, LEN as usize);
-        let mut flight = Flight::new(3, kind, 0);
+        let mut flight = Flight::new(&Plan::default(), 3, kind, 0);
         let (mut measured, mut sent) = (Interval::default(), Vec::new());
         for number in 0..frames {
             let mut payload = Vec::new();
@@ -538,7 +523,7 @@ mod tests {
     #[test]
     fn a_reply_to_a_frame_of_the_connection_before_settles_nothing_here() {
         let payloads = Payloads::new(1, 2, LEN as usize);
-        let mut flight = Flight::new(3, ReplyKind::Echo, 5);
+        let mut flight = Flight::new(&Plan::default(), 3, ReplyKind::Echo, 5);
         let (mut measured, mut echo) = (Interval::default(), Vec::new());
         let frame = InFlight { number: 5, ..self::flight(ReplyKind::Echo, 1).0.waiting[0] };
         flight.send(frame);
@@ -626,25 +611,30 @@ mod tests {
 
     #[test]
     fn a_server_that_answers_nothing_costs_no_more_memory_with_time() {
-        let (mut flight, payloads, mut measured, replies) = flight(ReplyKind::Echo, 3000);
+        let most = most_trouble(&Plan::default()) as usize;
+        let frames = 3 * most;
+        let (mut flight, payloads, mut measured, replies) = flight(ReplyKind::Echo, frames as u64);
         let given_up = flight.expire(0);
-        assert_eq!(given_up.len(), 3000 - REMEMBERED);
+        assert_eq!(given_up.len(), frames - most);
         for (frame, loss) in &given_up {
             assert_eq!(*loss, Loss::TimedOut);
             flight.lose(frame, Column::Lost(*loss), &mut measured);
         }
-        // One that was given up is answered after all, one is no longer remembered.
-        flight.reply(&replies[3000 - REMEMBERED - 1], &payloads, &mut measured);
+        // The last one that was given up is answered after all.
+        flight.reply(&replies[frames - most - 1], &payloads, &mut measured);
         assert_eq!(measured.run.ledger.count(Column::Late), 1);
+        // So is the first, of which nobody knows any more that it was lost.
+        let forgotten = flight.reply(&replies[0], &payloads, &mut measured);
+        assert!(matches!(forgotten, Matched::Extra(Stray::Forgotten)), "{forgotten:?}");
         lose_all(&mut flight, Loss::Closed, &mut measured);
         assert_eq!(measured.run.ledger.imbalance(), 0);
-        assert_eq!(measured.run.ledger.lost(), 2999);
+        assert_eq!(measured.run.ledger.lost(), frames as u64 - 1);
     }
 
     #[test]
     fn receipts_begin_again_on_a_new_connection() {
         let payloads = Payloads::new(1, 2, 64);
-        let mut flight = Flight::new(3, ReplyKind::Ack, 500);
+        let mut flight = Flight::new(&Plan::default(), 3, ReplyKind::Ack, 500);
         let mut measured = Interval::default();
         flight.send(InFlight {
             number: 500,

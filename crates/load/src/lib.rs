@@ -34,5 +34,6 @@ pub mod shortage;
 pub mod sizes;
 pub mod sources;
 pub mod threshold;
+pub mod trouble;
 pub mod verdict;
 pub mod worker;

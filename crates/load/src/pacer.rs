@@ -24,27 +24,40 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub struct Alarms {
     heap: RefCell<BinaryHeap<Reverse<(u64, usize)>>>,
-    wakers: RefCell<Vec<Option<Waker>>>,
+    seats: RefCell<Vec<Seat>>,
     earlier: Notify,
+}
+
+/// Where one connection is woken, and when.
+#[derive(Clone, Debug, Default)]
+struct Seat {
+    waker: Option<Waker>,
+    /// The instant in the heap that counts; those that were set before it do not.
+    alarm: Option<u64>,
 }
 
 impl Alarms {
     /// Alarms of `connections` connections.
     pub fn new(connections: usize) -> Self {
-        Self { wakers: RefCell::new(vec![None; connections]), ..Self::default() }
+        Self { seats: RefCell::new(vec![Seat::default(); connections]), ..Self::default() }
     }
 
     /// Connection `connection` is to be woken by `waker`, whoever wakes it.
     pub fn listen(&self, connection: usize, waker: &Waker) {
-        let mut wakers = self.wakers.borrow_mut();
-        if !wakers[connection].as_ref().is_some_and(|known| known.will_wake(waker)) {
-            wakers[connection] = Some(waker.clone());
+        let known = &mut self.seats.borrow_mut()[connection].waker;
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
         }
     }
 
-    /// Connection `connection` has a frame planned for `instant`, in nanoseconds after the run's
-    /// beginning.
+    /// Connection `connection` has its next frame planned for `instant`, in nanoseconds after the
+    /// run's beginning.
     pub fn set(&self, instant: u64, connection: usize) {
+        let alarm = &mut self.seats.borrow_mut()[connection].alarm;
+        // It is set at every wake-up, and may be far away: the heap must not fill up until then.
+        if alarm.replace(instant) == Some(instant) {
+            return;
+        }
         let mut heap = self.heap.borrow_mut();
         if heap.peek().is_none_or(|Reverse((first, _))| instant < *first) {
             self.earlier.notify_one();
@@ -54,19 +67,23 @@ impl Alarms {
 
     /// Wakes all connections.
     pub fn wake_all(&self) {
-        self.wakers.borrow().iter().flatten().for_each(Waker::wake_by_ref);
+        let seats = self.seats.borrow();
+        seats.iter().filter_map(|seat| seat.waker.as_ref()).for_each(Waker::wake_by_ref);
     }
 
     /// Wakes the connections whose instants have come; returns the first that has not.
     fn ring(&self, now: u64) -> Option<u64> {
         let mut heap = self.heap.borrow_mut();
-        let wakers = self.wakers.borrow();
+        let mut seats = self.seats.borrow_mut();
         while let Some(&Reverse((instant, connection))) = heap.peek() {
             if instant > now {
                 return Some(instant);
             }
             heap.pop();
-            if let Some(waker) = &wakers[connection] {
+            let seat = &mut seats[connection];
+            if seat.alarm.take_if(|alarm| *alarm == instant).is_some()
+                && let Some(waker) = &seat.waker
+            {
                 waker.wake_by_ref();
             }
         }
@@ -113,4 +130,52 @@ fn arm(timer: &AsyncFd<OwnedFd>, nanos: u64) -> io::Result<()> {
     let spec = Itimerspec { it_interval, it_value };
     timerfd_settime(timer.get_ref(), TimerfdTimerFlags::empty(), &spec)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Alarms of two connections that count how often the second is woken.
+    fn alarms() -> (Alarms, Arc<Count>) {
+        let (alarms, count) = (Alarms::new(2), Arc::new(Count::default()));
+        alarms.listen(1, &Waker::from(Arc::clone(&count)));
+        (alarms, count)
+    }
+
+    #[test]
+    fn an_alarm_that_is_set_again_is_kept_once() {
+        let (alarms, count) = alarms();
+        for _ in 0..1000 {
+            alarms.set(50, 1);
+            assert_eq!(alarms.ring(49), Some(50));
+        }
+        assert_eq!(alarms.heap.borrow().len(), 1);
+        assert_eq!((alarms.ring(50), count.0.load(Ordering::Relaxed)), (None, 1));
+        alarms.set(50, 1);
+        assert_eq!((alarms.ring(50), count.0.load(Ordering::Relaxed)), (None, 2));
+    }
+
+    #[test]
+    fn only_the_last_alarm_that_was_set_wakes() {
+        let (alarms, count) = alarms();
+        for instant in [10, 20, 30] {
+            alarms.set(instant, 1);
+        }
+        assert_eq!((alarms.ring(25), count.0.load(Ordering::Relaxed)), (Some(30), 0));
+        assert_eq!((alarms.ring(30), count.0.load(Ordering::Relaxed)), (None, 1));
+    }
 }

@@ -4,6 +4,7 @@
 //! never plans anew.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use volley_cli::{format_duration, format_rate};
@@ -66,8 +67,9 @@ pub struct Schedule {
 enum Rate {
     /// A rate that never ends, in thousandths of a frame per second: exact in integers.
     Steady { millihertz: u64 },
-    /// Phases one after the other, each with the frames and seconds planned before it.
-    Phases(Vec<(f64, f64, Phase)>),
+    /// Phases one after the other, each with the frames and seconds planned before it. Shared,
+    /// because every connection has the schedule.
+    Phases(Arc<[(f64, f64, Phase)]>),
 }
 
 impl Schedule {
@@ -113,7 +115,7 @@ impl Schedule {
         if frames < 1.0 {
             return Err(ScheduleError::Empty);
         }
-        Self::new(Rate::Phases(planned), burst)
+        Self::new(Rate::Phases(planned.into()), burst)
     }
 
     fn new(rate: Rate, burst: u64) -> Result<Self, ScheduleError> {

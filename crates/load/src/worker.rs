@@ -20,7 +20,7 @@ use crate::bench::Bench;
 use crate::client::{MOST_CONNECTING, OpenError, Place, live};
 use crate::interval::Interval;
 use crate::pacer::{Alarms, pace};
-use crate::plan::{Pace, nanos};
+use crate::plan::nanos;
 use crate::seconds::{next_cut, number_at};
 use crate::shared::{Phase, Shared};
 
@@ -86,13 +86,11 @@ impl Worker {
 
     async fn serve(self) -> io::Result<()> {
         let Self { shared, connections, mut phases, told } = self;
-        let is_open = !matches!(shared.plan.pace, Pace::Closed);
         let warmup = nanos(shared.plan.warmup);
         let timeout = shared.plan.timeout;
         let place = Rc::new(Place {
             alarms: Alarms::new(connections.len()),
-            bench: RefCell::new(Bench::new(shared.began(), warmup, is_open)),
-            phases: phases.clone(),
+            bench: RefCell::new(Bench::new(shared.began(), &shared.plan)),
             connecting: Semaphore::new(MOST_CONNECTING),
             started: Instant::now(),
             shared,

@@ -11,7 +11,6 @@ use volley_client::{Options, open};
 use volley_proto::Text;
 
 use super::*;
-use crate::pace::Turn;
 use crate::payload::Payloads;
 use crate::plan::{Arrivals, Pace, Plan, Stop};
 use crate::schedule::Schedule;
@@ -47,16 +46,15 @@ async fn connect() -> (Opened, TcpStream) {
 }
 
 fn client(plan: &Plan) -> Client {
-    let turn = Turn::new(plan, 0);
-    Client { connection: 0, turn, number: 0, sizes: fastrand::Rng::with_seed(1) }
+    Client::new(plan, 0, 0)
 }
 
 /// A run that is sending, and its measurements.
-fn begin(plan: Plan) -> (Arc<Shared>, Bench) {
+fn begin(plan: Plan) -> (Shared, Bench) {
     let longest = plan.longest() as usize;
-    let shared = Arc::new(Shared::new(plan, Payloads::new(1, 1, longest)));
+    let shared = Shared::new(plan, Payloads::new(1, 1, longest));
     shared.advance(Phase::Sending);
-    let bench = Bench::new(shared.began(), 0, true);
+    let bench = Bench::new(shared.began(), &shared.plan);
     (shared, bench)
 }
 
@@ -84,7 +82,7 @@ async fn exchange(serve: impl FnOnce(TcpStream)) -> (Ended, Bench) {
     let (opened, server) = connect().await;
     let mut client = client(&plan());
     let (shared, mut bench) = begin(plan());
-    let mut exchange = Exchange::new(opened, Arc::clone(&shared), &mut client);
+    let mut exchange = Exchange::new(opened, &shared, &mut client);
     until(&mut exchange, &mut bench, |_| true).await;
     serve(server);
     due(1, &shared, &mut bench);
@@ -94,7 +92,7 @@ async fn exchange(serve: impl FnOnce(TcpStream)) -> (Ended, Bench) {
 
 /// Answers a burst.
 fn answer(server: &mut TcpStream) {
-    let mut frames = [0; BURST as usize * FRAME];
+    let mut frames = vec![0; FRAME * usize::try_from(BURST).unwrap()];
     server.read_exact(&mut frames).unwrap();
     server.write_all(&frames).unwrap();
 }
@@ -138,7 +136,7 @@ async fn a_frame_has_waited_for_a_place_if_there_was_none_when_it_was_due() {
     let plan = Plan { pipeline: 8, ..plan() };
     let mut client = client(&plan);
     let (shared, mut bench) = begin(plan);
-    let mut exchange = Exchange::new(opened, Arc::clone(&shared), &mut client);
+    let mut exchange = Exchange::new(opened, &shared, &mut client);
     until(&mut exchange, &mut bench, |exchange| exchange.flight.places() == 8).await;
     answer(&mut server);
     until(&mut exchange, &mut bench, |exchange| exchange.flight.places() == 0).await;
@@ -161,8 +159,8 @@ async fn no_alarm_is_set_while_the_socket_takes_no_more() {
     let plan = Plan { sizes: Sizes::Fixed(len), ..plan() };
     let mut client = client(&plan);
     let (shared, mut bench) = begin(plan);
-    let mut exchange = Exchange::new(opened, Arc::clone(&shared), &mut client);
-    until(&mut exchange, &mut bench, |exchange| !exchange.unsent.bytes.is_empty()).await;
+    let mut exchange = Exchange::new(opened, &shared, &mut client);
+    until(&mut exchange, &mut bench, |exchange| exchange.unsent.is_some()).await;
     // It would ring again and again.
     due(1, &shared, &mut bench);
     assert!(exchange.flight.places() < 16 && exchange.client.turn.next().is_some());
