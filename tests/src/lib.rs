@@ -25,7 +25,7 @@ pub async fn within<F: Future>(work: F) -> F::Output {
     timeout(LIMIT, work).await.expect("the test hangs")
 }
 
-/// A program of this workspace, to be run: `volley` or `volleyd`. It dies with the value that it
+/// A program of this workspace, to be run: `volley`, `volleyd` or `volley-load`. It dies with the value that it
 /// is spawned as.
 ///
 /// # Panics
@@ -105,8 +105,17 @@ impl Daemon {
     ///
     /// When it has ended already.
     pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended already.
+    pub fn signal(&self, signal: Signal) {
         let pid = self.child.id().expect("volleyd has ended").try_into().unwrap();
-        kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
 
     /// Awaits its end: the exit code, and what is still on its stdout.
