@@ -212,7 +212,8 @@ impl<'c> Exchange<'c> {
         if self.flight.places() > 0 || self.unsent.is_some() || self.broken.is_some() {
             return None;
         }
-        if phase == Phase::Finishing || (phase == Phase::Sending && self.client.turn.is_over()) {
+        let is_done = self.client.turn.is_over() || self.shared.is_spent();
+        if phase == Phase::Finishing || (phase == Phase::Sending && is_done) {
             return Some(Ended::Done);
         }
         if let Some(reason) = self.goaway {

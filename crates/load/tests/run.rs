@@ -146,6 +146,18 @@ fn connections_that_are_spent_are_opened_anew() {
     assert_eq!(outcome.total.run.reconnects, summary.accepted - 4);
 }
 
+#[test]
+fn no_connection_is_opened_for_no_frame() {
+    for _ in 0..20 {
+        let target = Target::start(Config::default());
+        let life = Life { frames: Some(2), reconnect: true };
+        let stop = Stop { duration: None, frames: Some(10) };
+        let outcome = run(Plan { connections: 1, life, stop, ..plan(&target) });
+        all_is_well(&outcome, 10);
+        assert_eq!((outcome.total.run.reconnects, target.finish().accepted), (4, 5));
+    }
+}
+
 /// Stops the server in the middle of a run.
 struct StopAfterASecond(Option<Target>);
 
