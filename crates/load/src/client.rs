@@ -128,6 +128,9 @@ pub async fn live(place: Rc<Place>, seat: usize, connection: u32) {
         }
     }
     place.leave_unsent(&mut client);
+    if !matches!(client.turn, Turn::Idle) {
+        place.tell(Told::Over);
+    }
 }
 
 impl Place {

@@ -260,6 +260,7 @@ impl Run {
                 self.failed(&why);
                 log.problem(why);
             }
+            Told::Over => log.over += 1,
             Told::Done => log.done += 1,
         }
     }
@@ -290,7 +291,8 @@ impl Run {
             Phase::Sending => {
                 let sending = self.shared.began().elapsed();
                 let is_over = plan.stop.duration.is_some_and(|d| sending >= plan.warmup + d);
-                if is_over || self.shared.is_spent() {
+                // Connections that are only held open never are.
+                if is_over || self.shared.is_spent() || log.over >= plan.connections {
                     self.control.advance(Phase::Finishing);
                 }
             }
@@ -315,9 +317,9 @@ fn outcome(shared: &Shared, log: Log) -> Outcome {
         _ => shared.ended().unwrap_or(End::Planned),
     };
     let sending = match (&end, plan.stop.duration) {
+        (End::Planned, Some(duration)) if stopped >= duration && !shared.is_spent() => duration,
         // All frames of the plan have been sent before its time was over.
-        (End::Planned, _) if shared.is_spent() => since_warmup(log.total.last_sent),
-        (End::Planned, Some(duration)) => duration,
+        (End::Planned, _) => since_warmup(log.total.last_sent),
         _ => stopped,
     };
     let elapsed = sending.max(since_warmup(log.total.last_reply));
@@ -341,6 +343,9 @@ struct Log {
     seconds: Seconds,
     total: Interval,
     problems: BTreeMap<String, u64>,
+    /// Clients that send no more.
+    over: u32,
+    /// Workers that are done.
     done: usize,
 }
 
@@ -353,6 +358,7 @@ impl Log {
             seconds: Seconds::new(workers),
             total: Interval::default(),
             problems: BTreeMap::new(),
+            over: 0,
             done: 0,
         }
     }

@@ -45,6 +45,8 @@ pub enum Told {
         /// What was measured in it.
         interval: Box<Interval>,
     },
+    /// A client has sent its last frame, or will send none.
+    Over,
     /// The worker is done.
     Done,
 }

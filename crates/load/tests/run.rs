@@ -147,6 +147,26 @@ fn connections_that_are_spent_are_opened_anew() {
 }
 
 #[test]
+fn a_schedule_that_ends_ends_the_run_also_with_idle_connections() {
+    let target = Target::start(Config::default());
+    let phase = volley_load::schedule::Phase {
+        from: 5000.0,
+        to: 5000.0,
+        duration: Duration::from_millis(100),
+    };
+    let schedule = Schedule::phases(&[phase], 1).unwrap();
+    let pace = Pace::Open { schedule, arrivals: Arrivals::Constant };
+    let stop = Stop::default();
+    let plan = Plan { pace, stop, idle: 3, ..plan(&target) };
+    let (tell, told) = std::sync::mpsc::channel();
+    thread::spawn(move || tell.send(run(plan)).is_ok());
+    let outcome = told.recv_timeout(Duration::from_secs(30)).unwrap();
+    all_is_well(&outcome, 500);
+    assert_eq!(outcome.sending, Duration::from_nanos(outcome.total.last_sent));
+    assert_eq!(target.finish().accepted, 7);
+}
+
+#[test]
 fn no_connection_is_opened_for_no_frame() {
     for _ in 0..20 {
         let target = Target::start(Config::default());
