@@ -148,7 +148,8 @@ impl Figures {
         let is_open = plan.pace != Pace::Closed;
         let ledger = LedgerFigures::from(&measured.ledger);
         let planned = match plan.stop.frames {
-            Some(_) => plan.planned(sending),
+            // The last one was planned for the very end of it.
+            Some(_) => plan.planned(sending).map(|planned| planned.max(float(ledger.sent))),
             None => is_open.then(|| float(ledger.sent + measured.unsent)),
         };
         Self {
