@@ -24,8 +24,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 const BURST: u64 = 8;
 const APART: Duration = Duration::from_secs(100);
 
-/// The length of a frame with its head in bytes.
-const FRAME: usize = HEAD_LEN + 64;
+/// The length of a burst in bytes.
+const BURST_LEN: usize = 8 * (HEAD_LEN + 64);
 
 /// A client whose bursts do not fill its pipeline.
 fn plan() -> Plan {
@@ -92,7 +92,7 @@ async fn exchange(serve: impl FnOnce(TcpStream)) -> (Ended, Bench) {
 
 /// Answers a burst.
 fn answer(server: &mut TcpStream) {
-    let mut frames = vec![0; FRAME * usize::try_from(BURST).unwrap()];
+    let mut frames = [0; BURST_LEN];
     server.read_exact(&mut frames).unwrap();
     server.write_all(&frames).unwrap();
 }
