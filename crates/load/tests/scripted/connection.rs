@@ -99,9 +99,12 @@ impl Connection {
     }
 
     fn do_wrong(&mut self, number: u64, reply: Vec<u8>) -> io::Result<()> {
-        self.note(0, 1);
+        if !matches!(self.shared.script.fault, Fault::None) {
+            self.note(0, 1);
+        }
         match self.shared.script.fault {
-            Fault::None | Fault::Drop | Fault::End(_) => {}
+            Fault::None => self.send(&reply, 1)?,
+            Fault::Drop | Fault::End(_) => {}
             Fault::Change(change) => {
                 let mut payload = reply[4..].to_vec();
                 change(&mut payload);
