@@ -116,7 +116,7 @@ async fn wait_for_a_line(child: &mut tokio::process::Child) {
     let mut line = String::new();
     within(stderr.read_line(&mut line)).await.unwrap();
     assert!(line.starts_with("volley-load: "), "{line}");
-    tokio::spawn(async move {
-        while stderr.read_line(&mut line).await.is_ok_and(|read| read > 0) {}
-    });
+    tokio::spawn(
+        async move { while stderr.read_line(&mut line).await.is_ok_and(|read| read > 0) {} },
+    );
 }

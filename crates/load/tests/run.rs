@@ -143,7 +143,9 @@ fn connections_that_are_spent_are_opened_anew() {
     all_is_well(&outcome, 5000);
     let summary = target.finish();
     assert!(summary.accepted >= 500, "{summary}");
-    assert_eq!(outcome.total.run.reconnects, summary.accepted - 4);
+    // Each client may have been about to open another one when the last frame was sent.
+    let reconnects = outcome.total.run.reconnects;
+    assert!((summary.accepted - 8..=summary.accepted - 4).contains(&reconnects), "{reconnects}");
 }
 
 #[test]
