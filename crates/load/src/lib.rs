@@ -1,39 +1,29 @@
 //! Puts many concurrent clients on a framed server and tells honestly how it held.
+//!
+//! ```text
+//!   plan ---> run ---> measure ---> report ---> output
+//!   what      when,    what came    all as      one file
+//!             who      of it        plain data  per format
+//! ```
+//!
+//! A [`plan::Plan`] is plain data. [`run::Run`] carries it out on threads of its own and gives an
+//! [`run::Outcome`]; [`report::Report`] says all that follows from both, and [`output`] turns it
+//! into text.
+//!
+//! ```no_run
+//! use volley_load::plan::Plan;
+//! use volley_load::run::Run;
+//!
+//! let outcome = Run::start(Plan::default())?.finish(&mut ())?;
+//! println!("{} frames, {} failed", outcome.total.run.ledger.sent(), outcome.total.run.ledger.failed());
+//! # Ok::<(), volley_load::run::RunError>(())
+//! ```
 
-pub mod bench;
-pub mod checks;
-pub mod client;
-pub mod compile;
 pub mod embedded;
-pub mod environment;
-pub mod exchange;
-pub mod figures;
-pub mod flight;
-pub mod interval;
-pub mod ledger;
 pub mod limits;
-pub mod metric;
-pub mod needs;
-pub mod notation;
+pub mod measure;
 pub mod output;
-pub mod pace;
-pub mod pacer;
-pub mod payload;
-pub mod phases;
 pub mod plan;
-pub mod ports;
-pub mod recorder;
-pub mod recording;
 pub mod report;
 pub mod run;
-pub mod schedule;
-pub mod seconds;
 pub mod self_test;
-pub mod shared;
-pub mod shortage;
-pub mod sizes;
-pub mod sources;
-pub mod threshold;
-pub mod trouble;
-pub mod verdict;
-pub mod worker;

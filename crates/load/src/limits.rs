@@ -1,13 +1,17 @@
 //! What the machine allows, looked at before a run starts: what is missing is told beforehand, with
 //! the remedy, and not by connections that fail in the middle.
 
+pub mod needs;
+pub mod ports;
+pub mod shortage;
+
 use std::fs;
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::needs::Needs;
-use crate::ports::Ports;
-use crate::shortage::Shortage;
+use crate::limits::needs::Needs;
+use crate::limits::ports::Ports;
+use crate::limits::shortage::Shortage;
 
 /// What this process may have.
 #[derive(Clone, Debug, PartialEq, Eq)]

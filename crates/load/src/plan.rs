@@ -1,12 +1,18 @@
 //! What a run is to do, as plain data. Nothing here starts anything.
 
+pub mod notation;
+pub mod phases;
+pub mod schedule;
+pub mod sizes;
+pub mod sources;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
 use volley_proto::{Endpoint, ReplyKind};
 
-use crate::schedule::Schedule;
-use crate::sizes::Sizes;
+use crate::plan::schedule::Schedule;
+use crate::plan::sizes::Sizes;
 
 /// Everything that is fixed before a run begins.
 #[derive(Clone, Debug)]

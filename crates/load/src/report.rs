@@ -4,9 +4,18 @@
 //! `docs/report.schema.json`. Instants and latencies are whole nanoseconds. What is not known is
 //! `None`, never 0 and never NaN.
 
+pub mod checks;
+pub mod compile;
+pub mod environment;
+pub mod figures;
+pub mod metric;
+pub mod recording;
+pub mod threshold;
+pub mod verdict;
+
 use serde::Serialize;
 
-use crate::recorder::Latencies;
+use crate::measure::recorder::Latencies;
 
 /// The version of the format. It grows when a field changes its meaning or goes away; new fields
 /// alone don't change it.

@@ -5,6 +5,18 @@
 //!                                                      '--- twice asked to stop: aborted --^
 //! ```
 
+pub mod bench;
+pub mod client;
+pub mod exchange;
+pub mod flight;
+pub mod pace;
+pub mod pacer;
+pub mod payload;
+pub mod seconds;
+pub mod shared;
+pub mod trouble;
+pub mod worker;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -14,13 +26,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::client::OpenError;
-use crate::interval::Interval;
-use crate::payload::Payloads;
+use crate::measure::interval::Interval;
 use crate::plan::Plan;
-use crate::seconds::Seconds;
-use crate::shared::{BadReply, Phase, Shared};
-use crate::worker::{Told, Worker};
+use crate::run::client::OpenError;
+use crate::run::payload::Payloads;
+use crate::run::seconds::Seconds;
+use crate::run::shared::{BadReply, Phase, Shared};
+use crate::run::worker::{Told, Worker};
 
 /// How often the run looks whether its time is over.
 const LOOK: Duration = Duration::from_millis(10);

@@ -6,12 +6,12 @@ use std::time::Duration;
 use volley_proto::MaxFrame;
 
 use crate::embedded::Embedded;
-use crate::environment::cores;
-use crate::ledger::Ledger;
+use crate::measure::ledger::Ledger;
+use crate::plan::schedule::Schedule;
 use crate::plan::{Arrivals, Pace, Plan, Stop};
+use crate::report::environment::cores;
 use crate::report::{Environment, Quantiles};
 use crate::run::{Run, RunError};
-use crate::schedule::Schedule;
 
 /// How long each measurement takes, and how long it warms up.
 const DURATION: Duration = Duration::from_millis(1500);

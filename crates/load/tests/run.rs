@@ -6,13 +6,13 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use volley_load::interval::Interval;
-use volley_load::ledger::{Column, Loss};
+use volley_load::measure::interval::Interval;
+use volley_load::measure::ledger::{Column, Loss};
+use volley_load::plan::schedule::Schedule;
+use volley_load::plan::sizes::Sizes;
 use volley_load::plan::{Arrivals, Life, Pace, Plan, Stop};
+use volley_load::run::shared::Phase;
 use volley_load::run::{Control, End, Outcome, Progress, Run, RunError, Watch};
-use volley_load::schedule::Schedule;
-use volley_load::shared::Phase;
-use volley_load::sizes::Sizes;
 use volley_proto::{Control as Frame, Endpoint, MaxFrame, Reason, ReplyKind, Text};
 use volley_server::{Config, Summary, bind, serve};
 
@@ -151,7 +151,7 @@ fn connections_that_are_spent_are_opened_anew() {
 #[test]
 fn a_schedule_that_ends_ends_the_run_also_with_idle_connections() {
     let target = Target::start(Config::default());
-    let phase = volley_load::schedule::Phase {
+    let phase = volley_load::plan::schedule::Phase {
         from: 5000.0,
         to: 5000.0,
         duration: Duration::from_millis(100),

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::interval::Interval;
+use crate::measure::interval::Interval;
 use crate::output::hlog::IntervalLog;
 use crate::output::place::Place;
 use crate::output::{hgrm, json, junit};

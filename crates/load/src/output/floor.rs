@@ -5,7 +5,7 @@ use std::fmt;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
-use crate::figures::{latency, rate};
+use crate::report::figures::{latency, rate};
 use crate::self_test::{Floor, Trial};
 
 /// Shows a [`Floor`]: its machine, its rates, its lateness, and what that means.

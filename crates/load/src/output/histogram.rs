@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializeError, V2DeflateSerializer};
 
-use crate::recorder::Latencies;
+use crate::measure::recorder::Latencies;
 
 /// HdrHistogram's V2 encoding, compressed and in base64.
 pub(crate) fn encode(latencies: &Latencies) -> Result<String, V2DeflateSerializeError> {

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::interval::Interval;
+use crate::measure::interval::Interval;
+use crate::measure::recorder::Latencies;
 use crate::output::histogram;
-use crate::recorder::Latencies;
 
 /// Nanoseconds in a millisecond, in which the log has the longest value of each line.
 const MILLISECOND: f64 = 1e6;

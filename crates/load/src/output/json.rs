@@ -4,8 +4,8 @@ use std::io;
 
 use serde::{Serialize, Serializer, ser};
 
+use crate::measure::recorder::Latencies;
 use crate::output::histogram;
-use crate::recorder::Latencies;
 use crate::report::Report;
 
 /// Writes the report with line breaks, in many small pieces. A figure that is not finite becomes

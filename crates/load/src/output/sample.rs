@@ -1,7 +1,7 @@
 //! Reports and intervals that the tests of all outputs share.
 
-use crate::interval::Interval;
-use crate::recorder::Latencies;
+use crate::measure::interval::Interval;
+use crate::measure::recorder::Latencies;
 use crate::report::{
     BadReplyFigures, Check, Connections, Environment, Figures, LedgerFigures, Limit, Limiter,
     LostFigures, PlanFigures, Problem, Quantiles, Report, Second, Timing, VERSION, Warning,

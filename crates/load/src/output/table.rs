@@ -6,7 +6,7 @@ use std::time::Duration;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 
-use crate::figures::{bandwidth, count, latency, rate};
+use crate::report::figures::{bandwidth, count, latency, rate};
 use crate::report::{
     BadReplyFigures, Check, Figures, LedgerFigures, Limiter, PlanFigures, Quantiles, Report,
 };

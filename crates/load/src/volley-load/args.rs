@@ -7,11 +7,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use volley_cli::{Reply, parse_count, parse_duration, parse_rate, parse_timeout};
 use volley_load::output::files::PathOrStdout;
-use volley_load::phases::Phases;
 use volley_load::plan::Arrivals;
-use volley_load::sizes::Sizes;
-use volley_load::sources::Sources;
-use volley_load::threshold::Threshold;
+use volley_load::plan::phases::Phases;
+use volley_load::plan::sizes::Sizes;
+use volley_load::plan::sources::Sources;
+use volley_load::report::threshold::Threshold;
 use volley_proto::Endpoint;
 
 const EXAMPLES: &str = "\

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use volley_cli::Exit;
 use volley_client::advice::{exit, with_hint};
-use volley_load::client::OpenError;
+use volley_load::limits::shortage::Shortage;
 use volley_load::output::files::OutputError;
+use volley_load::plan::schedule::ScheduleError;
 use volley_load::run::RunError;
-use volley_load::schedule::ScheduleError;
-use volley_load::shortage::Shortage;
+use volley_load::run::client::OpenError;
 
 /// Why nothing could be measured.
 #[derive(Debug, thiserror::Error)]

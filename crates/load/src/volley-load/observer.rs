@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use volley_load::embedded::Embedded;
-use volley_load::interval::Interval;
+use volley_load::measure::interval::Interval;
+use volley_load::measure::recorder::Latencies;
 use volley_load::output::files::Outputs;
 use volley_load::plan::{Pace, Plan};
-use volley_load::recorder::Latencies;
-use volley_load::recording::Recording;
+use volley_load::report::recording::Recording;
+use volley_load::run::shared;
 use volley_load::run::{Progress, Watch};
-use volley_load::shared;
 
 use crate::live::{Live, Moment, Percentiles, Phase, Second};
 

@@ -4,15 +4,15 @@ use std::time::SystemTime;
 
 use volley_cli::Exit;
 use volley_load::embedded::Embedded;
-use volley_load::environment::cores;
 use volley_load::output::files::{Outputs, PathOrStdout};
 use volley_load::output::floor::FloorText;
 use volley_load::output::table::Text;
 use volley_load::plan::Plan;
+use volley_load::report::environment::cores;
+use volley_load::report::verdict::Evidence;
 use volley_load::report::{PlanFigures, Report};
 use volley_load::run::{End, Outcome, Run};
 use volley_load::self_test;
-use volley_load::verdict::Evidence;
 use volley_proto::MaxFrame;
 
 use crate::args::RunArgs;

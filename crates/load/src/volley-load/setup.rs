@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use volley_load::environment::cores;
 use volley_load::limits::Limits;
-use volley_load::needs::Needs;
+use volley_load::limits::needs::Needs;
 use volley_load::output::files::Paths;
+use volley_load::plan::schedule::Schedule;
 use volley_load::plan::{Life, Pace, Plan, Stop};
-use volley_load::schedule::Schedule;
+use volley_load::report::environment::cores;
 use volley_proto::{MaxFrame, ReplyKind};
 
 use crate::args::{Reconnect, RunArgs};

@@ -1,6 +1,6 @@
 //! Replies with other bytes than they must have.
 
-use volley_load::ledger::Column;
+use volley_load::measure::ledger::Column;
 use volley_proto::ReplyKind;
 
 use crate::scripted::{Change, Fault};

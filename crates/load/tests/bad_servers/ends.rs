@@ -1,6 +1,6 @@
 //! Connections that end while frames are in flight.
 
-use volley_load::ledger::{Column, Loss};
+use volley_load::measure::ledger::{Column, Loss};
 use volley_load::plan::{Plan, Stop};
 use volley_load::run::End as RunEnd;
 use volley_proto::{Reason, ReplyKind};

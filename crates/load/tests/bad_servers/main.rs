@@ -19,11 +19,11 @@ use std::thread;
 use std::time::Duration;
 
 use scripted::{Count, Fault, Script, Server};
-use volley_load::ledger::{Column, Ledger, Loss};
+use volley_load::measure::ledger::{Column, Ledger, Loss};
+use volley_load::plan::schedule::{Phase, Schedule};
+use volley_load::plan::sizes::Sizes;
 use volley_load::plan::{Arrivals, Life, Pace, Plan, Stop};
 use volley_load::run::{End, Outcome, Run};
-use volley_load::schedule::{Phase, Schedule};
-use volley_load::sizes::Sizes;
 use volley_proto::ReplyKind;
 
 /// No test comes near it; a hang ends here.

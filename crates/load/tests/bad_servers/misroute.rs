@@ -1,6 +1,6 @@
 //! Replies that come on another connection than their frames.
 
-use volley_load::ledger::Column;
+use volley_load::measure::ledger::Column;
 use volley_proto::ReplyKind;
 
 use crate::scripted::Fault;

@@ -1,6 +1,6 @@
 //! Replies that come twice, or behind those to later frames.
 
-use volley_load::ledger::Column;
+use volley_load::measure::ledger::Column;
 use volley_load::run::Outcome;
 
 use crate::scripted::Fault;

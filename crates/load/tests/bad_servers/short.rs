@@ -1,7 +1,7 @@
 //! Frames that are too short to say whose they are, and frames that are all the same.
 
-use volley_load::ledger::{Column, Loss};
-use volley_load::sizes::Sizes;
+use volley_load::measure::ledger::{Column, Loss};
+use volley_load::plan::sizes::Sizes;
 use volley_proto::ReplyKind;
 
 use crate::scripted::Fault;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use volley_load::ledger::{Column, Loss};
+use volley_load::measure::ledger::{Column, Loss};
+use volley_load::plan::schedule::Schedule;
 use volley_load::plan::{Arrivals, Pace};
-use volley_load::schedule::Schedule;
 
 use crate::scripted::Fault;
 use crate::{SHORT, WAYS, for_each, play_with};

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use volley_load::figures::latency;
+use volley_load::report::figures::latency;
 
 use super::words::{Progress, group, phase, rate};
 use super::{Moment, Phase};

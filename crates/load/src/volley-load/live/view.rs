@@ -19,7 +19,7 @@ use ratatui_core::text::{Line, Span};
 use ratatui_core::widgets::Widget;
 use ratatui_widgets::gauge::LineGauge;
 use ratatui_widgets::sparkline::Sparkline;
-use volley_load::figures::latency;
+use volley_load::report::figures::latency;
 
 use super::history::{History, Point};
 use super::words::{Progress, group, phase, rate};

@@ -20,11 +20,11 @@ use volley_proto::{
     Control, HEAD_LEN, MaxFrame, Parsed, Reason, ReplyKind, encode_data_head, parse,
 };
 
-use crate::bench::Bench;
-use crate::client::Client;
-use crate::flight::{Flight, InFlight, Matched, Stray, expected_crc32c};
-use crate::ledger::{Column, Loss};
-use crate::shared::{BadReply, Phase, Shared};
+use crate::measure::ledger::{Column, Loss};
+use crate::run::bench::Bench;
+use crate::run::client::Client;
+use crate::run::flight::{Flight, InFlight, Matched, Stray, expected_crc32c};
+use crate::run::shared::{BadReply, Phase, Shared};
 
 /// Bytes that are encoded before they are written.
 const BATCH: usize = 256 * 1024;

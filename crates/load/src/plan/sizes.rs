@@ -6,7 +6,7 @@ use std::str::FromStr;
 use volley_cli::{Misread, format_bytes, parse_bytes, parse_count};
 use volley_proto::MaxFrame;
 
-use crate::notation::NotationError;
+use crate::plan::notation::NotationError;
 
 /// How long payloads are: `64`, `64KiB`, `64..4096`, `64:90%,16384:10%` or `64:9,16384:1`.
 ///
@@ -15,7 +15,7 @@ use crate::notation::NotationError;
 /// # Examples
 ///
 /// ```
-/// use volley_load::sizes::Sizes;
+/// use volley_load::plan::sizes::Sizes;
 ///
 /// assert_eq!("64..4096".parse(), Ok(Sizes::Range(64, 4096)));
 /// assert_eq!("64:90%,1KiB:10%".parse(), Ok(Sizes::Weighted(vec![(64, 90), (1024, 10)])));

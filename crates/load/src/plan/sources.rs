@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use volley_cli::Misread;
 
-use crate::notation::NotationError;
+use crate::plan::notation::NotationError;
 
 /// Addresses as `127.0.0.2,127.0.0.3-127.0.0.9,::1`: each once, ranges with both ends; from 1 to
 /// [`Sources::MAX`] of them.

@@ -17,7 +17,7 @@ const RESERVE: u64 = 32;
 ///
 /// ```
 /// # use volley_load::{limits::Limits, needs::Needs, plan::Plan};
-/// # fn look(plan: &Plan) -> Result<(), Vec<volley_load::shortage::Shortage>> {
+/// # fn look(plan: &Plan) -> Result<(), Vec<volley_load::limits::shortage::Shortage>> {
 /// let needs = Needs { embedded: true, outputs: 1, ..Needs::of(plan) };
 /// Limits::read().check(&needs)
 /// # }
@@ -98,8 +98,8 @@ fn is_loopback(target: &Endpoint) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pace::tests::plan;
     use crate::plan::Arrivals;
+    use crate::run::pace::tests::plan;
 
     fn targets(names: &[&str]) -> Vec<Endpoint> {
         names.iter().map(|name| name.parse().unwrap()).collect()

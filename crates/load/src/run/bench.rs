@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use crate::flight::InFlight;
-use crate::interval::Interval;
+use crate::measure::interval::Interval;
 use crate::plan::{Pace, Plan, nanos};
+use crate::run::flight::InFlight;
 
 /// How much one read may bring in.
 const READ_LEN: usize = 256 * 1024;

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use crate::figures;
-use crate::interval::Measured;
-use crate::payload::ID_LEN;
+use crate::measure::interval::Measured;
 use crate::plan::{Pace, Plan};
+use crate::report::figures;
 use crate::report::{Limit, Limiter, Warning};
+use crate::run::payload::ID_LEN;
 use crate::run::{End, Outcome};
 
 /// From this part of the time on a thread is as good as always busy: the rest is lost in the waits

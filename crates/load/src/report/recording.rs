@@ -1,7 +1,7 @@
 //! Keeps what a report says of each second of a run, in little memory.
 
-use crate::interval::{Interval, Measured};
-use crate::recorder::Latencies;
+use crate::measure::interval::{Interval, Measured};
+use crate::measure::recorder::Latencies;
 use crate::report::{Quantiles, Second};
 
 /// A day of seconds: some 30 MB. A longer run lists no more.
@@ -28,7 +28,7 @@ impl Recording {
         self.seconds.push(Second {
             second: number,
             sent: run.ledger.sent(),
-            ok: run.ledger.count(crate::ledger::Column::Ok),
+            ok: run.ledger.count(crate::measure::ledger::Column::Ok),
             failed: run.ledger.failed(),
             in_flight,
             bytes_sent: run.bytes_sent,

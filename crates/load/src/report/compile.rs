@@ -4,20 +4,20 @@ use std::time::{Duration, SystemTime};
 
 use volley_proto::ReplyKind;
 
-use crate::checks::checks;
-use crate::interval::Measured;
-use crate::ledger::{Column, Ledger, Loss};
+use crate::measure::interval::Measured;
+use crate::measure::ledger::{Column, Ledger, Loss};
+use crate::measure::recorder::Latencies;
 use crate::plan::{Arrivals, Pace, Plan, nanos};
-use crate::recorder::Latencies;
-use crate::recording::Recording;
+use crate::report::checks::checks;
+use crate::report::recording::Recording;
+use crate::report::threshold::Threshold;
+use crate::report::verdict::{Evidence, limit, warnings};
 use crate::report::{
     BadReplyFigures, Connections, Environment, Figures, LedgerFigures, LostFigures, PlanFigures,
     Problem, Quantiles, Report, Timing, VERSION,
 };
+use crate::run::shared::BadReply;
 use crate::run::{End, Outcome};
-use crate::shared::BadReply;
-use crate::threshold::Threshold;
-use crate::verdict::{Evidence, limit, warnings};
 
 impl Report {
     /// The report of a run that has not begun: nothing is measured, and nothing complete.

@@ -1,7 +1,7 @@
 //! Whose turn it is: which frames of a connection are due now.
 
+use crate::plan::schedule::Schedule;
 use crate::plan::{Arrivals, Pace, Plan};
-use crate::schedule::Schedule;
 
 /// The pace of one connection. In an open loop frame `i` of connection `c` of `n` is frame
 /// `i * n + c` of the schedule, so that the connections take turns and the whole keeps the rate.

@@ -14,15 +14,15 @@ use tokio::time::{Instant, sleep, sleep_until};
 use volley_client::{Hello, Opened, Options, open};
 use volley_proto::{Endpoint, ReplyKind};
 
-use crate::bench::Bench;
-use crate::exchange::{Ended, Exchange};
-use crate::interval::Measured;
-use crate::ledger::Loss;
-use crate::pace::Turn;
-use crate::pacer::Alarms;
+use crate::measure::interval::Measured;
+use crate::measure::ledger::Loss;
 use crate::plan::{Plan, nanos};
-use crate::shared::{Phase, Shared};
-use crate::worker::Told;
+use crate::run::bench::Bench;
+use crate::run::exchange::{Ended, Exchange};
+use crate::run::pace::Turn;
+use crate::run::pacer::Alarms;
+use crate::run::shared::{Phase, Shared};
+use crate::run::worker::Told;
 
 /// The pauses before a connection is opened again that could not be, or that gave nothing: doubled
 /// each time.

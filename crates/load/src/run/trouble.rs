@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use crate::flight::{InFlight, Stray, unanswered};
-use crate::interval::Interval;
-use crate::ledger::{Column, Loss};
+use crate::measure::interval::Interval;
+use crate::measure::ledger::{Column, Loss};
 use crate::plan::Plan;
+use crate::run::flight::{InFlight, Stray, unanswered};
 
 /// How many odd frames the connections of a run remember together, and for how many overdue ones
 /// they keep waiting: what a server that loses frames for days may cost, some 100 MB.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use volley_cli::{Misread, format_duration, format_rate, parse_count, parse_duration, read_rate};
 
-use crate::metric::{self, Metric};
-use crate::notation::NotationError;
+use crate::plan::notation::NotationError;
+use crate::report::metric::{self, Metric};
 
 /// A condition that must not come true: `p99>5ms`, `rate<49.9k`, `lost>0.1%`.
 ///
@@ -16,12 +16,12 @@ use crate::notation::NotationError;
 /// # Examples
 ///
 /// ```
-/// use volley_load::threshold::Threshold;
+/// use volley_load::report::threshold::Threshold;
 ///
 /// let threshold: Threshold = "response.p99>=5000us".parse()?;
 /// assert_eq!(threshold.to_string(), "p99 >= 5ms");
 /// assert!(threshold.is_broken_by(5e6) && !threshold.is_broken_by(4.9e6));
-/// # Ok::<(), volley_load::notation::NotationError>(())
+/// # Ok::<(), volley_load::plan::notation::NotationError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Threshold {
@@ -173,7 +173,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::metric::{Fault, Statistic, Timing};
+    use crate::report::metric::{Fault, Statistic, Timing};
 
     #[test]
     fn reads_metric_comparison_and_limit() {

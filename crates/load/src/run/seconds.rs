@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::interval::Interval;
+use crate::measure::interval::Interval;
 
 /// Nanoseconds in a second.
 const SECOND: u64 = 1_000_000_000;

@@ -8,11 +8,11 @@ use std::mem;
 
 use volley_proto::{Receipt, ReplyKind, crc32c};
 
-use crate::interval::Interval;
-use crate::ledger::{Column, Loss};
-use crate::payload::Payloads;
+use crate::measure::interval::Interval;
+use crate::measure::ledger::{Column, Loss};
 use crate::plan::Plan;
-use crate::trouble::{Trouble, most_trouble};
+use crate::run::payload::Payloads;
+use crate::run::trouble::{Trouble, most_trouble};
 
 /// A frame whose reply is awaited. Instants are in nanoseconds after the run's beginning.
 #[derive(Clone, Copy, Debug)]
@@ -376,7 +376,7 @@ pub fn expected_crc32c(kind: ReplyKind, payload: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Ledger;
+    use crate::measure::ledger::Ledger;
 
     const LEN: u32 = 64;
 

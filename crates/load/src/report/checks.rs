@@ -3,12 +3,12 @@
 //! Any frame that did not come back right fails a run, unless a threshold of the user's own says how
 //! many may. So does a reply that no frame was waiting for, and a connection that could not be had.
 
-use crate::figures::{count, latency, percent, rate};
-use crate::ledger::Column;
-use crate::metric::{Fault, Metric, Statistic, Timing};
-use crate::recorder::Latencies;
+use crate::measure::ledger::Column;
+use crate::measure::recorder::Latencies;
+use crate::report::figures::{count, latency, percent, rate};
+use crate::report::metric::{Fault, Metric, Statistic, Timing};
+use crate::report::threshold::{Comparison, Limit, Threshold};
 use crate::report::{Check, Connections, Figures, LedgerFigures};
-use crate::threshold::{Comparison, Limit, Threshold};
 
 /// Every threshold with its value: the user's first, then those that hold without being asked for.
 pub fn checks(thresholds: &[Threshold], run: &Figures, connections: &Connections) -> Vec<Check> {

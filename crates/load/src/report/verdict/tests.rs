@@ -1,10 +1,10 @@
 //! Who is named as the limit, and which warning comes with what.
 
 use super::*;
-use crate::interval::Interval;
-use crate::ledger::Column;
+use crate::measure::interval::Interval;
+use crate::measure::ledger::Column;
+use crate::plan::schedule::Schedule;
 use crate::plan::{Arrivals, Stop};
-use crate::schedule::Schedule;
 use std::collections::BTreeMap;
 
 const SECONDS: u64 = 10;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use volley_cli::Misread;
 
-use crate::ledger::{Column, Loss};
+use crate::measure::ledger::{Column, Loss};
 
 /// A figure of a report.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -211,7 +211,7 @@ fn likely(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Ledger;
+    use crate::measure::ledger::Ledger;
 
     fn response(at: Statistic) -> Metric {
         Metric::Latency { of: Timing::Response, at }

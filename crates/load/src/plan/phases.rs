@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use volley_cli::{Misread, parse_duration, read_rate};
 
-use crate::notation::NotationError;
-use crate::schedule::{Phase, Schedule};
+use crate::plan::notation::NotationError;
+use crate::plan::schedule::{Phase, Schedule};
 
 /// Phases as `1k:10s,1k..20k:30s,20k:60s`: a rate or a ramp from one rate to another, and how long
 /// it takes. They plan at least one frame; a phase of rate 0 is a pause.
@@ -17,12 +17,12 @@ use crate::schedule::{Phase, Schedule};
 /// # Examples
 ///
 /// ```
-/// use volley_load::phases::Phases;
+/// use volley_load::plan::phases::Phases;
 ///
 /// let phases: Phases = "1k:10s,1k..20k:30s".parse()?;
 /// assert_eq!(phases.duration().as_secs(), 40);
 /// assert_eq!((phases.as_slice()[1].from, phases.as_slice()[1].to), (1000.0, 20_000.0));
-/// # Ok::<(), volley_load::notation::NotationError>(())
+/// # Ok::<(), volley_load::plan::notation::NotationError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Phases {

@@ -16,13 +16,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use volley_proto::Reason;
 
-use crate::bench::Bench;
-use crate::client::{MOST_CONNECTING, OpenError, Place, live};
-use crate::interval::Interval;
-use crate::pacer::{Alarms, pace};
+use crate::measure::interval::Interval;
 use crate::plan::nanos;
-use crate::seconds::{next_cut, number_at};
-use crate::shared::{Phase, Shared};
+use crate::run::bench::Bench;
+use crate::run::client::{MOST_CONNECTING, OpenError, Place, live};
+use crate::run::pacer::{Alarms, pace};
+use crate::run::seconds::{next_cut, number_at};
+use crate::run::shared::{Phase, Shared};
 
 /// What a worker tells the run.
 #[derive(Debug)]

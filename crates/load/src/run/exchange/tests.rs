@@ -11,10 +11,10 @@ use volley_client::{Options, open};
 use volley_proto::Text;
 
 use super::*;
-use crate::payload::Payloads;
+use crate::plan::schedule::Schedule;
+use crate::plan::sizes::Sizes;
 use crate::plan::{Arrivals, Pace, Plan, Stop};
-use crate::schedule::Schedule;
-use crate::sizes::Sizes;
+use crate::run::payload::Payloads;
 
 /// No test comes near it.
 const LIMIT: Duration = Duration::from_secs(30);

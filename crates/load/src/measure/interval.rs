@@ -3,8 +3,8 @@
 use std::ops::AddAssign;
 use std::time::Duration;
 
-use crate::ledger::Ledger;
-use crate::recorder::Latencies;
+use crate::measure::ledger::Ledger;
+use crate::measure::recorder::Latencies;
 
 /// What was measured of a set of frames: those of the run, or those of its warm-up.
 ///
