@@ -16,7 +16,7 @@ const RESERVE: u64 = 32;
 /// What a run needs. [`Needs::of`] knows what the plan says, the rest is for the caller to add:
 ///
 /// ```
-/// # use volley_load::{limits::Limits, needs::Needs, plan::Plan};
+/// # use volley_load::{limits::{Limits, needs::Needs}, plan::Plan};
 /// # fn look(plan: &Plan) -> Result<(), Vec<volley_load::limits::shortage::Shortage>> {
 /// let needs = Needs { embedded: true, outputs: 1, ..Needs::of(plan) };
 /// Limits::read().check(&needs)
