@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use volley_proto::HEAD_LEN;
+
 use crate::measure::interval::Interval;
 use crate::plan::{Pace, Plan, nanos};
 use crate::run::flight::InFlight;
@@ -24,6 +26,8 @@ pub struct Bench {
     pub input: Vec<u8>,
     /// Where frames are encoded.
     pub output: Vec<u8>,
+    /// How much of it is encoded.
+    pub encoded: usize,
     /// What has been measured in the current interval.
     pub interval: Interval,
     /// Whether frames are planned, so that planned and written are two instants.
@@ -44,10 +48,11 @@ pub struct Bench {
 impl Bench {
     /// A bench for a plan, whose clock begins with `began`.
     pub fn new(began: Instant, plan: &Plan) -> Self {
-        let (input, output) = (vec![0; READ_LEN], Vec::with_capacity(READ_LEN));
+        let (input, output) = (vec![0; READ_LEN], vec![0; READ_LEN]);
         Self {
             input,
             output,
+            encoded: 0,
             interval: Interval::default(),
             is_open: plan.pace != Pace::Closed,
             began,
@@ -79,12 +84,23 @@ impl Bench {
         nanos(instant.saturating_duration_since(self.began))
     }
 
-    /// A frame is being sent.
+    /// Room for a frame with a payload of `len` bytes behind those that are encoded.
     #[inline]
-    pub fn sent(&mut self, frame: &InFlight) {
-        let measured = self.interval.of(frame.is_warmup);
+    pub fn room(&mut self, len: usize) -> (&mut [u8], &mut [u8]) {
+        let (at, frame_len) = (self.encoded, HEAD_LEN + len);
+        self.encoded += frame_len;
+        if self.output.len() < self.encoded {
+            self.output.resize(self.encoded, 0);
+        }
+        self.output[at..at + frame_len].split_at_mut(HEAD_LEN)
+    }
+
+    /// A frame with `len` payload bytes is being sent.
+    #[inline]
+    pub fn sent(&mut self, len: u32, is_warmup: bool) {
+        let measured = self.interval.of(is_warmup);
         measured.ledger.send(1);
-        measured.bytes_sent += u64::from(frame.len);
+        measured.bytes_sent += u64::from(len);
     }
 
     /// A frame is out.

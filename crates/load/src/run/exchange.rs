@@ -232,8 +232,8 @@ impl<'c> Exchange<'c> {
         let now = bench.now();
         let first = self.client.number;
         let mut sent = 0;
-        bench.output.clear();
-        while sent < may && bench.output.len() < BATCH {
+        bench.encoded = 0;
+        while sent < may && bench.encoded < BATCH {
             let Some(planned) = self.client.turn.take(now) else { break };
             let is_warmup = planned < bench.warmup;
             if !is_warmup && !self.shared.claim() {
@@ -248,10 +248,10 @@ impl<'c> Exchange<'c> {
         self.is_full = sent == room;
         bench.wrote(now);
         self.left -= sent;
-        let output = mem::take(&mut bench.output);
-        match write(&mut self.stream, cx, &output) {
-            Ok(n) if n < output.len() => {
-                let unsent = Unsent { bytes: output[n..].to_vec(), written: 0, first };
+        let batch = &bench.output[..bench.encoded];
+        match write(&mut self.stream, cx, batch) {
+            Ok(n) if n < batch.len() => {
+                let unsent = Unsent { bytes: batch[n..].to_vec(), written: 0, first };
                 self.unsent = Some(Box::new(unsent));
             }
             written => {
@@ -261,26 +261,25 @@ impl<'c> Exchange<'c> {
                 }
             }
         }
-        bench.output = output;
     }
 
     #[inline]
     fn encode(&mut self, planned: u64, now: u64, is_warmup: bool, bench: &mut Bench) {
         let len = self.shared.plan.draw_len(&mut self.client.sizes);
         let (connection, number) = (self.client.connection, self.client.number);
-        bench.output.extend_from_slice(&encode_data_head(len as usize));
-        let at = bench.output.len();
-        self.shared.payloads.append(connection, number, len as usize, &mut bench.output);
+        let (head, payload) = bench.room(len as usize);
+        head.copy_from_slice(&encode_data_head(len as usize));
+        self.shared.payloads.write(connection, number, payload);
+        let crc32c = expected_crc32c(self.kind, payload);
         self.total += u64::from(len);
         self.client.number += 1;
-        let crc32c = expected_crc32c(self.kind, &bench.output[at..]);
         if planned < self.free_since {
             bench.interval.of(is_warmup).waited += 1;
         }
         let frame =
             InFlight { number, planned, written: now, len, crc32c, total: self.total, is_warmup };
         self.flight.send(frame);
-        bench.sent(&frame);
+        bench.sent(len, is_warmup);
     }
 
     /// Writes what the socket would not take before.

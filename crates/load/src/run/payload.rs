@@ -45,21 +45,38 @@ impl Payloads {
         Self { run: 0, table: Vec::new(), fixed: Some(payload) }
     }
 
-    /// Appends the payload of a frame, `len` bytes of it, to `out`.
+    /// Writes the payload of a frame to `out`, which has its length.
     ///
     /// # Panics
     ///
-    /// If `len` is above the length that this was made for, or not that of the fixed payload.
+    /// If that is above the length that this was made for, or not that of the fixed payload.
     #[inline]
-    pub fn append(&self, connection: u32, number: u64, len: usize, out: &mut Vec<u8>) {
+    pub fn write(&self, connection: u32, number: u64, out: &mut [u8]) {
+        let len = out.len();
         if let Some(fixed) = &self.fixed {
-            out.extend_from_slice(&fixed[..len]);
-        } else if len < ID_LEN {
-            out.extend_from_slice(self.filling(connection, number, len));
+            out.copy_from_slice(fixed);
+        } else if let Some((id, filling)) = out.split_first_chunk_mut::<ID_LEN>() {
+            // Straight to where it is sent from: copied from the stack it would be read wider than
+            // it was written, which costs the processor as much as all else here.
+            let Id { check, owner, number: low } = self.id(connection, number);
+            id[..8].copy_from_slice(&check.to_be_bytes());
+            id[8..16].copy_from_slice(&owner.to_be_bytes());
+            id[16..].copy_from_slice(&low.to_be_bytes());
+            filling.copy_from_slice(self.filling(connection, number, len - ID_LEN));
         } else {
-            out.extend_from_slice(&self.id(connection, number));
-            out.extend_from_slice(self.filling(connection, number, len - ID_LEN));
+            out.copy_from_slice(self.filling(connection, number, len));
         }
+    }
+
+    /// Appends the payload of a frame, `len` bytes of it, to `out`: for where speed does not matter.
+    ///
+    /// # Panics
+    ///
+    /// As [`Payloads::write`].
+    pub fn append(&self, connection: u32, number: u64, len: usize, out: &mut Vec<u8>) {
+        let at = out.len();
+        out.resize(at + len, 0);
+        self.write(connection, number, &mut out[at..]);
     }
 
     /// Whether `payload` is, byte for byte, that of the frame.
@@ -71,7 +88,7 @@ impl Payloads {
         match payload.split_first_chunk::<ID_LEN>() {
             None => payload == self.filling(connection, number, payload.len()),
             Some((id, filling)) => {
-                *id == self.id(connection, number)
+                Id::read(id) == self.id(connection, number)
                     && filling.len() <= self.table.len() - PLACES
                     && filling == self.filling(connection, number, filling.len())
             }
@@ -85,19 +102,17 @@ impl Payloads {
         if self.fixed.is_some() {
             return None;
         }
-        let id = payload.first_chunk::<ID_LEN>()?;
-        let connection = u32::from_be_bytes(*id[8..].first_chunk()?);
-        let number = u64::from_be_bytes(*id[12..].first_chunk()?);
-        (*id == self.id(connection, number)).then_some((connection, number))
+        let id = Id::read(payload.first_chunk::<ID_LEN>()?);
+        let (connection, number) = id.of();
+        (id == self.id(connection, number)).then_some((connection, number))
     }
 
     #[inline]
-    fn id(&self, connection: u32, number: u64) -> [u8; ID_LEN] {
-        let mut id = [0; ID_LEN];
-        id[..8].copy_from_slice(&self.check(connection, number).to_be_bytes());
-        id[8..12].copy_from_slice(&connection.to_be_bytes());
-        id[12..].copy_from_slice(&number.to_be_bytes());
-        id
+    fn id(&self, connection: u32, number: u64) -> Id {
+        #[expect(clippy::cast_possible_truncation, reason = "the rest is in `owner`")]
+        let low = number as u32;
+        let owner = u64::from(connection) << 32 | number >> 32;
+        Id { check: self.check(connection, number), owner, number: low }
     }
 
     /// Each step can be undone, so that no other number of a connection, and the same number of no
@@ -121,13 +136,38 @@ impl Payloads {
     }
 }
 
+/// What a payload says of its frame, in the words in which it is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Id {
+    check: u64,
+    /// The connection, and the upper half of the number.
+    owner: u64,
+    /// The lower half of the number.
+    number: u32,
+}
+
+impl Id {
+    #[inline]
+    fn read(id: &[u8; ID_LEN]) -> Self {
+        let half = |at: usize| u32::from_be_bytes([id[at], id[at + 1], id[at + 2], id[at + 3]]);
+        let word = |at: usize| u64::from(half(at)) << 32 | u64::from(half(at + 4));
+        Self { check: word(0), owner: word(8), number: half(16) }
+    }
+
+    /// The connection and the number that it says.
+    const fn of(self) -> (u32, u64) {
+        let connection = (self.owner >> 32) as u32;
+        (connection, self.owner << 32 | self.number as u64)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn payload(payloads: &Payloads, connection: u32, number: u64, len: usize) -> Vec<u8> {
-        let mut out = Vec::new();
-        payloads.append(connection, number, len, &mut out);
+        let mut out = vec![0; len];
+        payloads.write(connection, number, &mut out);
         out
     }
 
