@@ -162,12 +162,12 @@ impl Bench {
         }
     }
 
-    /// A frame that was planned is not sent any more: it takes at least until `now`.
-    pub fn left(&mut self, planned: u64, now: u64) {
+    /// So many frames that were planned are not sent any more: they take at least until `now`.
+    pub fn left(&mut self, planned: u64, frames: u64, now: u64) {
         let is_warmup = planned < self.warmup;
         let measured = self.interval.of(is_warmup);
-        measured.unsent += 1;
-        measured.response.record(now.saturating_sub(planned), 1);
+        measured.unsent += frames;
+        measured.response.record(now.saturating_sub(planned), frames);
     }
 
     /// Whether the run is still in its warm-up.

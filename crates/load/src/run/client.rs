@@ -333,8 +333,11 @@ impl Place {
         let mut bench = self.bench.borrow_mut();
         let now = bench.now();
         let stopped = self.shared.stopped().map_or(now, |stopped| bench.at(stopped));
-        while let Some(planned) = client.turn.give_up(stopped) {
-            bench.left(planned, now);
+        // Those of the warm-up are counted apart.
+        for until in [stopped.min(bench.warmup.saturating_sub(1)), stopped] {
+            while let Some((planned, frames)) = client.turn.give_up(until, now) {
+                bench.left(planned, frames, now);
+            }
         }
     }
 }

@@ -74,9 +74,16 @@ impl Turn {
         matches!(self, Self::Open(Planned { next: None, .. }))
     }
 
-    /// As [`Turn::take`], for frames that will not be sent: a closed loop has none.
-    pub fn give_up(&mut self, now: u64) -> Option<u64> {
-        if matches!(self, Self::Closed) { None } else { self.take(now) }
+    /// Takes frames that are due by `until` and will not be sent: the planned instant of the next
+    /// one, and how many it stands for. At `now`, which is not before `until`, these have waited
+    /// equally long to three digits. A closed loop has none.
+    pub fn give_up(&mut self, until: u64, now: u64) -> Option<(u64, u64)> {
+        let Self::Open(planned) = self else { return None };
+        let first = planned.next.filter(|&instant| instant <= until)?;
+        let frames = planned.frames_until(until.min(first + now.saturating_sub(first) / 1000));
+        planned.number += planned.step * frames;
+        planned.next = planned.plan();
+        Some((first, frames))
     }
 
     /// The planned instant of the next frame if it is due by `now`, and then on to the one after
@@ -97,6 +104,31 @@ impl Turn {
 }
 
 impl Planned {
+    /// How many frames are planned up to `last`, the next one and those behind it; at least one.
+    /// Found by doubling and halving: a server that hung for an hour leaves thousands of millions.
+    fn frames_until(&self, last: u64) -> u64 {
+        if self.random.is_some() {
+            // Of those behind it nothing is known before they are drawn.
+            return 1;
+        }
+        let is_planned = |frames: u64| {
+            let number = self.number.saturating_add(self.step.saturating_mul(frames));
+            self.schedule.instant(number).is_some_and(|instant| instant <= last.min(self.end - 1))
+        };
+        let (mut known, mut step) = (0, 1);
+        while is_planned(known + step) {
+            known += step;
+            step *= 2;
+        }
+        while step > 1 {
+            step /= 2;
+            if is_planned(known + step) {
+                known += step;
+            }
+        }
+        known + 1
+    }
+
     fn plan(&mut self) -> Option<u64> {
         self.instant().filter(|&instant| instant < self.end)
     }
@@ -117,6 +149,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::plan::Stop;
+    use crate::plan::schedule::Phase;
 
     pub(crate) fn plan(connections: u32, arrivals: Arrivals) -> Plan {
         let schedule = Schedule::steady(1000.0, 1).unwrap();
@@ -170,6 +203,47 @@ pub(crate) mod tests {
     fn connections_behind_the_plans_own_are_idle() {
         let mut turn = Turn::new(&plan(3, Arrivals::Constant), 3);
         assert_eq!((turn.take(u64::MAX), turn.next(), turn.is_over()), (None, None, false));
+    }
+
+    #[test]
+    fn frames_that_are_given_up_in_one_step_have_waited_equally_long() {
+        let phases: &[Phase] = &[
+            Phase { from: 0.0, to: 5000.0, duration: Duration::from_secs(2) },
+            Phase { from: 100.0, to: 100.0, duration: Duration::from_secs(1) },
+        ];
+        let schedules = [
+            Schedule::steady(1000.0, 1).unwrap(),
+            Schedule::steady(50_000.0, 7).unwrap(),
+            Schedule::phases(phases, 1).unwrap(),
+        ];
+        let (until, now) = (2_500_000_000, 2_600_000_000);
+        for schedule in schedules {
+            for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
+                let pace = Pace::Open { schedule: schedule.clone(), arrivals };
+                let mut turn = Turn::new(&Plan { pace, ..plan(3, arrivals) }, 1);
+                let mut one_by_one = turn.clone();
+                while let Some((planned, frames)) = turn.give_up(until, now) {
+                    for _ in 0..frames {
+                        let instant = one_by_one.take(until).unwrap();
+                        assert!((planned..=now).contains(&instant));
+                        assert!((instant - planned) * 1000 <= now - planned);
+                    }
+                }
+                assert_eq!((one_by_one.take(until), turn.next()), (None, one_by_one.next()));
+            }
+        }
+    }
+
+    #[test]
+    fn giving_up_what_a_server_left_in_a_day_takes_few_steps() {
+        let schedule = Schedule::steady(1e6, 1).unwrap();
+        let pace = Pace::Open { schedule, arrivals: Arrivals::Constant };
+        let mut turn = Turn::new(&Plan { pace, ..plan(1, Arrivals::Constant) }, 0);
+        let day = 86_400_000_000_000;
+        let steps: Vec<_> = std::iter::from_fn(|| turn.give_up(day, day)).collect();
+        let frames: u64 = steps.iter().map(|(_, frames)| frames).sum();
+        assert_eq!(frames, 86_400_000_001);
+        assert!(steps.len() < 30_000, "{}", steps.len());
     }
 
     /// Of a Poisson process with a mean of 100,000 the deviation is 316; its waits have a
