@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// No test comes near it; a hang ends here.
@@ -25,8 +26,8 @@ pub async fn within<F: Future>(work: F) -> F::Output {
     timeout(LIMIT, work).await.expect("the test hangs")
 }
 
-/// A program of this workspace, to be run: `volley`, `volleyd` or `volley-load`. It dies with the value that it
-/// is spawned as.
+/// A program of this workspace, to be run: `volley`, `volleyd` or `volley-load`. It dies with the
+/// value that it is spawned as.
 ///
 /// # Panics
 ///
@@ -78,6 +79,7 @@ pub async fn run(command: &mut Command, input: &[u8]) -> Ended {
 pub struct Daemon {
     child: Child,
     stdout: BufReader<ChildStdout>,
+    log: JoinHandle<String>,
     /// The endpoint that it says it listens on.
     pub endpoint: String,
 }
@@ -90,13 +92,19 @@ impl Daemon {
     /// When it does not say that it listens.
     pub async fn start(arguments: &[&str]) -> Self {
         let mut command = program("volleyd");
-        command.args(["--listen", "127.0.0.1:0"]).args(arguments).stderr(Stdio::null());
+        command.args(["--listen", "127.0.0.1:0"]).args(arguments);
         let mut child = command.spawn().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let log = tokio::spawn(async move {
+            let mut log = String::new();
+            stderr.read_to_string(&mut log).await.unwrap();
+            log
+        });
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         within(stdout.read_line(&mut line)).await.unwrap();
         let endpoint = line.strip_prefix("listening ").expect(&line).trim_end().to_owned();
-        Self { child, stdout, endpoint }
+        Self { child, stdout, log, endpoint }
     }
 
     /// Asks it to stop, as a service manager does.
@@ -127,5 +135,17 @@ impl Daemon {
         let mut rest = String::new();
         within(self.stdout.read_to_string(&mut rest)).await.unwrap();
         (within(self.child.wait()).await.unwrap().code(), rest)
+    }
+
+    /// Ends it as [`Daemon::terminate`] does. Returns the last line of its log: its books.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end, or not well.
+    pub async fn books(mut self) -> String {
+        self.terminate();
+        let log = within(self.log).await.unwrap();
+        assert_eq!(within(self.child.wait()).await.unwrap().code(), Some(0), "{log}");
+        log.lines().last().unwrap().to_owned()
     }
 }

@@ -44,6 +44,24 @@ async fn every_frame_comes_back_right_whatever_the_daemon_answers() {
 }
 
 #[tokio::test]
+async fn both_programs_count_the_same_frames() {
+    let loads = ["--reply echo -p 16 -s 0..2000", "--reply ack -r 20k --frames-per-connection 500"];
+    for flags in loads {
+        let daemon = Daemon::start(&[]).await;
+        let flags: Vec<_> =
+            ["-q", "-c", "8", "-d", "2s"].into_iter().chain(flags.split(' ')).collect();
+        let ended = run(&mut load(&daemon, &flags), b"").await;
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+        let report: Value = serde_json::from_slice(&ended.stdout).unwrap();
+        let sent = number(&report, "/run/ledger/sent");
+        assert_eq!((sent > 0, number(&report, "/run/ledger/ok")), (true, sent));
+        let books = daemon.books().await;
+        let told = ["frames_received", "frames_answered"].map(|name| format!(" {name}={sent} "));
+        assert!(told.iter().all(|told| books.contains(told)), "{sent} sent: {books}");
+    }
+}
+
+#[tokio::test]
 async fn a_daemon_that_drains_loses_nothing() {
     let daemon = Daemon::start(&[]).await;
     let flags = ["-c", "8", "-p", "8", "-d", "60s", "--reconnect", "fail"];
