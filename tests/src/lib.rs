@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
@@ -122,8 +122,17 @@ impl Daemon {
     ///
     /// When it has ended already.
     pub fn signal(&self, signal: Signal) {
+        kill_process(self.process().0, signal).unwrap();
+    }
+
+    /// Its process, to be held up.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended already.
+    pub fn process(&self) -> Process {
         let pid = self.child.id().expect("volleyd has ended").try_into().unwrap();
-        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+        Process(Pid::from_raw(pid).unwrap())
     }
 
     /// Awaits its end: the exit code, and what is still on its stdout.
@@ -147,5 +156,31 @@ impl Daemon {
         let log = within(self.log).await.unwrap();
         assert_eq!(within(self.child.wait()).await.unwrap().code(), Some(0), "{log}");
         log.lines().last().unwrap().to_owned()
+    }
+}
+
+/// A process that can be held up.
+#[derive(Clone, Copy, Debug)]
+pub struct Process(Pid);
+
+impl Process {
+    /// Holds it up. None of its threads runs any more when this returns.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    pub fn pause(self) {
+        kill_process(self.0, Signal::STOP).unwrap();
+        let (_, status) = waitpid(Some(self.0), WaitOptions::UNTRACED).unwrap().unwrap();
+        assert!(status.stopped(), "{status:?}");
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    pub fn resume(self) {
+        kill_process(self.0, Signal::CONT).unwrap();
     }
 }
