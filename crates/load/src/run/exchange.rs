@@ -412,7 +412,10 @@ impl<'c> Exchange<'c> {
                 Ok(())
             }
             Control::Error { reason, text, .. } => {
-                Err(Ended::Failed(Loss::Refused, format!("the server said: {reason}: {text}")))
+                // Why is for a person, and may be left out.
+                let text = if text.is_empty() { String::new() } else { format!(": {text}") };
+                let why = format!("the server said: {reason}{text}");
+                Err(Ended::Failed(Loss::Refused, why))
             }
             Control::Hello { .. } | Control::Welcome { .. } => {
                 let why = format!("the server sent {}, which it may not here", control.name());

@@ -10,7 +10,7 @@ use crate::{WAYS, Way, plan, play, play_with, run};
 
 /// Each way to end a connection, with the reason for which its frames are lost, and what is told
 /// of it.
-fn ends() -> [(End, Loss, &'static str); 6] {
+fn ends() -> [(End, Loss, &'static str); 7] {
     [
         (End::Close, Loss::Closed, "the server closed the connection"),
         (End::Reset, Loss::Reset, "Connection reset by peer (os error 104)"),
@@ -25,6 +25,7 @@ fn ends() -> [(End, Loss, &'static str); 6] {
             Loss::Refused,
             "the server said: internal: on fire",
         ),
+        (End::Error(Reason::Busy, ""), Loss::Refused, "the server said: busy"),
         (
             End::Bytes(b"GIF89a and so on"),
             Loss::Protocol,
