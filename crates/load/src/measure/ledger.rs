@@ -107,6 +107,12 @@ impl Ledger {
         *self.column_mut(column) += 1;
     }
 
+    /// Says that the replies to `frames` of them were right.
+    #[inline]
+    pub const fn settle_right(&mut self, frames: u64) {
+        self.ok += frames.cast_signed();
+    }
+
     /// A settled frame turns out to belong elsewhere: a further reply to it has come.
     pub fn resettle(&mut self, from: Column, to: Column) {
         *self.column_mut(from) -= 1;

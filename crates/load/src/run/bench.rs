@@ -6,17 +6,19 @@ use volley_proto::HEAD_LEN;
 
 use crate::measure::interval::Interval;
 use crate::plan::{Pace, Plan, nanos};
-use crate::run::flight::InFlight;
+use crate::run::flight::{InFlight, Times};
 
 /// How much one read may bring in.
 const READ_LEN: usize = 256 * 1024;
 
-/// The latencies of a frame in nanoseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Alike {
-    service: u64,
-    response: u64,
-    is_warmup: bool,
+/// Frames that were written together, and whose right replies came together: they are counted and
+/// recorded together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Batch {
+    times: Times,
+    now: u64,
+    frames: u64,
+    bytes: u64,
 }
 
 /// What the connections of one worker share, one at a time.
@@ -35,10 +37,7 @@ pub struct Bench {
     began: Instant,
     /// Frames that were written up to this instant are overdue; `None` before the first time-out.
     pub expired: Option<u64>,
-    /// The latencies of the last frames: those that were written together, and whose replies came
-    /// together, are recorded together.
-    alike: Alike,
-    count: u64,
+    batch: Batch,
     /// How long a reply is awaited, in nanoseconds.
     pub timeout: u64,
     /// When the warm-up ends, in nanoseconds after the beginning.
@@ -56,8 +55,7 @@ impl Bench {
             interval: Interval::default(),
             is_open: plan.pace != Pace::Closed,
             began,
-            alike: Alike::default(),
-            count: 0,
+            batch: Batch::default(),
             warmup: nanos(plan.warmup),
             timeout: nanos(plan.timeout),
             expired: None,
@@ -119,46 +117,46 @@ impl Bench {
         }
     }
 
-    /// The reply to a frame has come: `len` payload bytes.
+    /// The right reply to the frame whose turn it was has come: `len` payload bytes.
+    /// [`Bench::settle`] must follow before the measurements are read.
     #[inline]
-    pub fn answered(&mut self, frame: &InFlight, len: usize, now: u64) {
-        self.interval.of(frame.is_warmup).bytes_received += len as u64;
-        if !frame.is_warmup {
-            self.interval.last_reply = now;
-        }
-        self.took(frame, now);
-    }
-
-    /// A frame has taken until `now`, or at least until then. [`Bench::settle`] must follow before
-    /// the measurements are read.
-    #[inline]
-    pub fn took(&mut self, frame: &InFlight, now: u64) {
-        let alike = Alike {
-            service: now.saturating_sub(frame.written),
-            response: now.saturating_sub(frame.planned),
-            is_warmup: frame.is_warmup,
-        };
-        if alike == self.alike {
-            self.count += 1;
-        } else {
+    pub fn right(&mut self, times: Times, len: usize, now: u64) {
+        if times != self.batch.times || now != self.batch.now {
             self.settle();
-            self.alike = alike;
-            self.count = 1;
+            self.batch = Batch { times, now, frames: 0, bytes: 0 };
         }
+        self.batch.frames += 1;
+        self.batch.bytes += len as u64;
     }
 
-    /// Records what has been gathered of frames that took alike.
+    /// Counts and records the frames that have been gathered.
     #[inline]
     pub fn settle(&mut self) {
-        if self.count == 0 {
-            return;
+        let Batch { times, now, frames, bytes } = self.batch;
+        if frames > 0 {
+            self.batch.frames = 0;
+            self.batch.bytes = 0;
+            self.interval.of(times.is_warmup).ledger.settle_right(frames);
+            self.answered(times, frames, bytes, now);
         }
-        let Alike { service, response, is_warmup } = self.alike;
-        let (is_open, count) = (self.is_open, std::mem::take(&mut self.count));
-        let measured = self.interval.of(is_warmup);
-        measured.service.record(service, count);
+    }
+
+    /// The replies to `frames` frames alike have come, with so many payload bytes.
+    pub fn answered(&mut self, times: Times, frames: u64, bytes: u64, now: u64) {
+        self.interval.of(times.is_warmup).bytes_received += bytes;
+        if !times.is_warmup {
+            self.interval.last_reply = now;
+        }
+        self.took(times, frames, now);
+    }
+
+    /// `frames` frames alike have taken until `now`, or at least until then.
+    pub fn took(&mut self, times: Times, frames: u64, now: u64) {
+        let is_open = self.is_open;
+        let measured = self.interval.of(times.is_warmup);
+        measured.service.record(now.saturating_sub(times.written), frames);
         if is_open {
-            measured.response.record(response, count);
+            measured.response.record(now.saturating_sub(times.planned), frames);
         }
     }
 

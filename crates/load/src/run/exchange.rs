@@ -338,18 +338,12 @@ impl<'c> Exchange<'c> {
             match parse(&input[at..], MaxFrame::CEILING) {
                 Ok(Parsed::Data(payload)) => {
                     at += HEAD_LEN + payload.len();
-                    let measured = &mut bench.interval;
-                    match self.flight.reply(payload, &self.shared.payloads, measured) {
-                        Matched::Answer(frame, column) => {
-                            bench.answered(&frame, payload.len(), now);
-                            if column == Column::Corrupt {
-                                self.show(&frame, payload);
-                            } else if !self.answered {
-                                self.answered = true;
-                                self.shared.note_answer();
-                            }
+                    match self.flight.in_turn(payload, &self.shared.payloads) {
+                        Some(times) => {
+                            bench.right(times, payload.len(), now);
+                            self.note_answer();
                         }
-                        Matched::Extra(stray) => self.stray(stray, bench)?,
+                        None => self.sort_out(payload, now, bench)?,
                     }
                 }
                 Ok(Parsed::Control { control, frame_len }) => {
@@ -368,6 +362,31 @@ impl<'c> Exchange<'c> {
             self.kept = input[at..].into();
         }
         Ok(())
+    }
+
+    /// A reply is not the right one for the frame whose turn it is.
+    #[cold]
+    fn sort_out(&mut self, payload: &[u8], now: u64, bench: &mut Bench) -> Result<(), Ended> {
+        match self.flight.sort_out(payload, &self.shared.payloads, &mut bench.interval) {
+            Matched::Answer(frame, column) => {
+                bench.answered(frame.times(), 1, payload.len() as u64, now);
+                if column == Column::Corrupt {
+                    self.show(&frame, payload);
+                } else {
+                    self.note_answer();
+                }
+                Ok(())
+            }
+            Matched::Extra(stray) => self.stray(stray, bench),
+        }
+    }
+
+    #[inline]
+    fn note_answer(&mut self) {
+        if !self.answered {
+            self.answered = true;
+            self.shared.note_answer();
+        }
     }
 
     #[cold]
@@ -463,7 +482,7 @@ impl<'c> Exchange<'c> {
 
     /// A frame got no reply here: it took at least as long as it was waited for.
     fn lose(&mut self, frame: &InFlight, loss: Loss, bench: &mut Bench) {
-        bench.took(frame, bench.now());
+        bench.took(frame.times(), 1, bench.now());
         let is_misrouted = self.shared.was_misrouted(self.client.connection, frame.number);
         let column = if is_misrouted { Column::Misrouted } else { Column::Lost(loss) };
         self.flight.lose(frame, column, &mut bench.interval);

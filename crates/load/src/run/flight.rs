@@ -33,6 +33,25 @@ pub struct InFlight {
     pub is_warmup: bool,
 }
 
+impl InFlight {
+    /// What its latencies are counted from.
+    #[inline]
+    pub const fn times(&self) -> Times {
+        Times { planned: self.planned, written: self.written, is_warmup: self.is_warmup }
+    }
+}
+
+/// What the latencies of a frame are counted from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// When it was to be sent, in nanoseconds after the run's beginning.
+    pub planned: u64,
+    /// When it was handed to the kernel, likewise.
+    pub written: u64,
+    /// Whether it is one of the warm-up's.
+    pub is_warmup: bool,
+}
+
 /// What a reply turned out to be.
 #[derive(Clone, Copy, Debug)]
 pub enum Matched {
@@ -148,21 +167,18 @@ impl Flight {
         given_up.into_iter().map(|frame| (frame, unanswered(&frame, answered))).collect()
     }
 
-    /// Finds the frame to which a reply belongs, and settles it.
+    /// Takes out the frame whose turn it is if this is the right reply to it: all but always. It is
+    /// for the caller to settle as ok, many at a time.
     #[inline]
-    pub fn reply(
-        &mut self,
-        payload: &[u8],
-        payloads: &Payloads,
-        measured: &mut Interval,
-    ) -> Matched {
-        if let Some(&frame) = self.waiting.front()
-            && self.is_right(&frame, payload, payloads)
-        {
-            self.waiting.pop_front();
-            return self.settle_right(frame, measured);
+    pub fn in_turn(&mut self, payload: &[u8], payloads: &Payloads) -> Option<Times> {
+        let frame = self.waiting.front()?;
+        if !self.is_right(frame, payload, payloads) {
+            return None;
         }
-        self.sort_out(payload, payloads, measured)
+        let times = frame.times();
+        self.answered = frame.number + 1;
+        self.waiting.pop_front();
+        Some(times)
     }
 
     /// Gives up every frame that still waits: returns each with the reason for which it is lost.
@@ -216,8 +232,10 @@ impl Flight {
         }
     }
 
+    /// Finds the frame to which a reply belongs that is not the one whose turn it is, and settles
+    /// it.
     #[cold]
-    fn sort_out(
+    pub fn sort_out(
         &mut self,
         payload: &[u8],
         payloads: &Payloads,
@@ -297,7 +315,6 @@ impl Flight {
     }
 
     /// The reply came in its place, if some before it didn't.
-    #[inline]
     fn settle_right(&mut self, frame: InFlight, measured: &mut Interval) -> Matched {
         self.answered = frame.number + 1;
         measured.of(frame.is_warmup).ledger.settle(Column::Ok);
@@ -380,6 +397,22 @@ mod tests {
 
     const LEN: u32 = 64;
 
+    /// Finds the frame to which a reply belongs, and settles it.
+    fn received(
+        flight: &mut Flight,
+        payload: &[u8],
+        payloads: &Payloads,
+        measured: &mut Interval,
+    ) -> Matched {
+        let Some(&frame) = flight.waiting.front() else {
+            return flight.sort_out(payload, payloads, measured);
+        };
+        match flight.in_turn(payload, payloads) {
+            Some(_) => flight.settle_right(frame, measured),
+            None => flight.sort_out(payload, payloads, measured),
+        }
+    }
+
     /// A connection with `frames` frames in flight, and what was sent.
     fn flight(kind: ReplyKind, frames: u64) -> (Flight, Payloads, Interval, Vec<Vec<u8>>) {
         let payloads = Payloads::new(1, 2, LEN as usize);
@@ -414,7 +447,7 @@ mod tests {
     fn settle(kind: ReplyKind, frames: u64, order: &[usize]) -> Ledger {
         let (mut flight, payloads, mut measured, replies) = flight(kind, frames);
         for &at in order {
-            flight.reply(&replies[at], &payloads, &mut measured);
+            received(&mut flight, &replies[at], &payloads, &mut measured);
         }
         lose_all(&mut flight, Loss::Closed, &mut measured);
         assert_eq!(measured.run.ledger.imbalance(), 0, "{order:?}");
@@ -471,7 +504,8 @@ mod tests {
             // One byte tells too little as long as it could be a wrong echo.
             let order: &[u64] = if len < 4 { &[0, 1, 2, 2] } else { &[0, 0, 1, 0, 2, 2, 2] };
             for &number in order {
-                let reply = flight.reply(&echo(number, len as usize), &payloads, &mut measured);
+                let reply =
+                    received(&mut flight, &echo(number, len as usize), &payloads, &mut measured);
                 assert!(!matches!(reply, Matched::Extra(Stray::Unasked)), "{len}: {number}");
             }
             let twice = if len < 4 { 1 } else { 2 };
@@ -488,7 +522,7 @@ mod tests {
         }
         for seq in [1, 1, 2, 3] {
             let receipt = Receipt { crc32c: 0, seq, total: 0, received_at: 1 }.encode();
-            flight.reply(&receipt, &payloads, &mut measured);
+            received(&mut flight, &receipt, &payloads, &mut measured);
         }
         assert_eq!(counts(&measured.run.ledger), [2, 1, 0, 0, 0, 0]);
     }
@@ -499,11 +533,11 @@ mod tests {
             let (mut flight, payloads, mut measured, mut replies) = flight(kind, 3);
             replies[1][5] ^= 1;
             for reply in &replies {
-                flight.reply(reply, &payloads, &mut measured);
+                received(&mut flight, reply, &payloads, &mut measured);
             }
             assert_eq!(counts(&measured.run.ledger), [2, 0, 0, 1, 0, 0], "{kind}");
             assert!(flight.is_empty() && measured.run.ledger.imbalance() == 0);
-            let stray = flight.reply(b"no reply to anything", &payloads, &mut measured);
+            let stray = received(&mut flight, b"no reply to anything", &payloads, &mut measured);
             assert!(matches!(stray, Matched::Extra(Stray::Unasked)));
         }
     }
@@ -513,7 +547,7 @@ mod tests {
         let (mut flight, payloads, mut measured, _) = flight(ReplyKind::Echo, 2);
         let mut foreign = Vec::new();
         payloads.append(9, 77, LEN as usize, &mut foreign);
-        let stray = flight.reply(&foreign, &payloads, &mut measured);
+        let stray = received(&mut flight, &foreign, &payloads, &mut measured);
         assert!(matches!(stray, Matched::Extra(Stray::Misrouted(9, 77))));
         lose_all(&mut flight, Loss::TimedOut, &mut measured);
         assert_eq!(measured.run.ledger.count(Column::Lost(Loss::TimedOut)), 2);
@@ -528,7 +562,7 @@ mod tests {
         let frame = InFlight { number: 5, ..self::flight(ReplyKind::Echo, 1).0.waiting[0] };
         flight.send(frame);
         payloads.append(3, 4, LEN as usize, &mut echo);
-        let stray = flight.reply(&echo, &payloads, &mut measured);
+        let stray = received(&mut flight, &echo, &payloads, &mut measured);
         assert!(matches!(stray, Matched::Extra(Stray::Misrouted(3, 4))), "{stray:?}");
         assert_eq!(flight.places(), 1);
     }
@@ -539,8 +573,8 @@ mod tests {
             let (mut flight, payloads, mut measured, replies) = flight(kind, 4);
             flight.expire(0);
             assert_eq!((flight.places(), flight.is_empty()), (0, false));
-            flight.reply(&replies[1], &payloads, &mut measured);
-            flight.reply(&replies[0], &payloads, &mut measured);
+            received(&mut flight, &replies[1], &payloads, &mut measured);
+            received(&mut flight, &replies[0], &payloads, &mut measured);
             assert_eq!(measured.run.ledger.count(Column::Late), 2, "{kind}");
             lose_all(&mut flight, Loss::Closed, &mut measured);
             assert_eq!(measured.run.ledger.count(Column::Lost(Loss::TimedOut)), 2, "{kind}");
@@ -557,11 +591,11 @@ mod tests {
             payloads.append(3, 2, LEN as usize, &mut reply);
             flight.send(later);
             measured.run.ledger.send(1);
-            flight.reply(&replies[0], &payloads, &mut measured);
+            received(&mut flight, &replies[0], &payloads, &mut measured);
             if expires_first {
                 flight.expire(5);
             }
-            flight.reply(&reply, &payloads, &mut measured);
+            received(&mut flight, &reply, &payloads, &mut measured);
             flight.expire(5);
             lose_all(&mut flight, Loss::Closed, &mut measured);
             assert_eq!(counts(&measured.run.ledger), [2, 0, 0, 0, 1, 0], "{expires_first}");
@@ -572,8 +606,8 @@ mod tests {
     fn a_reply_that_names_its_frame_and_is_wrong_is_corrupt() {
         // Cut short, an echo still says whose it is.
         let (mut flight, payloads, mut measured, replies) = flight(ReplyKind::Echo, 2);
-        flight.reply(&replies[0][..40], &payloads, &mut measured);
-        flight.reply(&replies[1], &payloads, &mut measured);
+        received(&mut flight, &replies[0][..40], &payloads, &mut measured);
+        received(&mut flight, &replies[1], &payloads, &mut measured);
         assert_eq!(counts(&measured.run.ledger), [1, 0, 0, 1, 0, 0]);
         // A receipt with a wrong total, and one with a wrong number.
         let (mut flight, payloads, mut measured, mut replies) =
@@ -581,7 +615,7 @@ mod tests {
         replies[1][23] ^= 1;
         replies[2][15] ^= 1;
         for reply in &replies {
-            flight.reply(reply, &payloads, &mut measured);
+            received(&mut flight, reply, &payloads, &mut measured);
         }
         assert_eq!(counts(&measured.run.ledger), [2, 0, 0, 2, 0, 0]);
         assert_eq!((measured.run.ledger.imbalance(), flight.is_empty()), (0, true));
@@ -590,10 +624,10 @@ mod tests {
     #[test]
     fn a_reply_to_a_frame_that_was_never_sent_harms_nothing() {
         let (mut flight, payloads, mut measured, replies) = flight(ReplyKind::Echo, 1);
-        flight.reply(&replies[0], &payloads, &mut measured);
+        received(&mut flight, &replies[0], &payloads, &mut measured);
         let mut ahead = Vec::new();
         payloads.append(3, 9, LEN as usize, &mut ahead);
-        let stray = flight.reply(&ahead, &payloads, &mut measured);
+        let stray = received(&mut flight, &ahead, &payloads, &mut measured);
         assert!(matches!(stray, Matched::Extra(Stray::Unasked)), "{stray:?}");
         assert_eq!(counts(&measured.run.ledger), [1, 0, 0, 0, 0, 0]);
     }
@@ -601,9 +635,9 @@ mod tests {
     #[test]
     fn a_duplicate_may_come_in_a_later_interval() {
         let (mut flight, payloads, mut first, replies) = flight(ReplyKind::Echo, 1);
-        flight.reply(&replies[0], &payloads, &mut first);
+        received(&mut flight, &replies[0], &payloads, &mut first);
         let mut second = Interval::default();
-        flight.reply(&replies[0], &payloads, &mut second);
+        received(&mut flight, &replies[0], &payloads, &mut second);
         first += &second;
         assert_eq!(counts(&first.run.ledger), [0, 1, 0, 0, 0, 0]);
         assert_eq!(first.run.ledger.imbalance(), 0);
@@ -621,10 +655,10 @@ mod tests {
             flight.lose(frame, Column::Lost(*loss), &mut measured);
         }
         // The last one that was given up is answered after all.
-        flight.reply(&replies[frames - most - 1], &payloads, &mut measured);
+        received(&mut flight, &replies[frames - most - 1], &payloads, &mut measured);
         assert_eq!(measured.run.ledger.count(Column::Late), 1);
         // So is the first, of which nobody knows any more that it was lost.
-        let forgotten = flight.reply(&replies[0], &payloads, &mut measured);
+        let forgotten = received(&mut flight, &replies[0], &payloads, &mut measured);
         assert!(matches!(forgotten, Matched::Extra(Stray::Forgotten)), "{forgotten:?}");
         lose_all(&mut flight, Loss::Closed, &mut measured);
         assert_eq!(measured.run.ledger.imbalance(), 0);
@@ -646,7 +680,7 @@ mod tests {
             is_warmup: false,
         });
         let receipt = Receipt { crc32c: 0, seq: 1, total: 0, received_at: 1 }.encode();
-        let answer = flight.reply(&receipt, &payloads, &mut measured);
+        let answer = received(&mut flight, &receipt, &payloads, &mut measured);
         assert!(matches!(answer, Matched::Answer(frame, Column::Ok) if frame.number == 500));
     }
 }
