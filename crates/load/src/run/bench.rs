@@ -6,7 +6,7 @@ use volley_proto::HEAD_LEN;
 
 use crate::measure::interval::Interval;
 use crate::plan::{Pace, Plan, nanos};
-use crate::run::flight::{InFlight, Times};
+use crate::run::flight::Times;
 
 /// How much one read may bring in.
 const READ_LEN: usize = 256 * 1024;
@@ -103,10 +103,10 @@ impl Bench {
 
     /// A frame is out.
     #[inline]
-    pub fn delayed(&mut self, frame: &InFlight) {
+    pub fn delayed(&mut self, times: Times) {
         if self.is_open {
-            let delay = frame.written.saturating_sub(frame.planned);
-            self.interval.of(frame.is_warmup).send_delay.record(delay, 1);
+            let delay = times.written.saturating_sub(times.planned);
+            self.interval.of(times.is_warmup).send_delay.record(delay, 1);
         }
     }
 

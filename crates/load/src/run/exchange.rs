@@ -23,7 +23,7 @@ use volley_proto::{
 use crate::measure::ledger::{Column, Loss};
 use crate::run::bench::Bench;
 use crate::run::client::Client;
-use crate::run::flight::{Flight, InFlight, Matched, Stray, expected_crc32c};
+use crate::run::flight::{Flight, InFlight, Matched, Sent, Stray, expected_crc32c};
 use crate::run::shared::{BadReply, Phase, Shared};
 
 /// Bytes that are encoded before they are written.
@@ -61,8 +61,6 @@ pub struct Exchange<'c> {
     flight: Flight,
     /// Frames that this connection may still send.
     left: u64,
-    /// Payload bytes sent on it.
-    total: u64,
     /// Encoded and not taken by the socket.
     unsent: Option<Box<Unsent>>,
     /// Why nothing can be written any more. What came before can still be read.
@@ -104,7 +102,6 @@ impl<'c> Exchange<'c> {
             kind: reply,
             flight,
             left,
-            total: 0,
             unsent: None,
             broken: None,
             is_early: !early.is_empty(),
@@ -271,14 +268,11 @@ impl<'c> Exchange<'c> {
         head.copy_from_slice(&encode_data_head(len as usize));
         self.shared.payloads.write(connection, number, payload);
         let crc32c = expected_crc32c(self.kind, payload);
-        self.total += u64::from(len);
         self.client.number += 1;
         if planned < self.free_since {
             bench.interval.of(is_warmup).waited += 1;
         }
-        let frame =
-            InFlight { number, planned, written: now, len, crc32c, total: self.total, is_warmup };
-        self.flight.send(frame);
+        self.flight.send(Sent { planned, written: now, len, crc32c }, is_warmup);
         bench.sent(len, is_warmup);
     }
 
@@ -299,8 +293,8 @@ impl<'c> Exchange<'c> {
 
     /// The frames from `first` on that wait are out now.
     fn note_delays(&mut self, first: u64, now: u64, bench: &mut Bench) {
-        for frame in self.flight.written_now(first, now) {
-            bench.delayed(frame);
+        for times in self.flight.written_now(first, now) {
+            bench.delayed(times);
         }
     }
 

@@ -4,7 +4,6 @@
 //! with the oldest frame. Everything else is sorted out here, without any I/O and without a clock.
 
 use std::collections::VecDeque;
-use std::mem;
 
 use volley_proto::{Receipt, ReplyKind, crc32c};
 
@@ -39,6 +38,20 @@ impl InFlight {
     pub const fn times(&self) -> Times {
         Times { planned: self.planned, written: self.written, is_warmup: self.is_warmup }
     }
+}
+
+/// A frame as it is entered and kept: what can't be told from its place in the order. There are
+/// many of them, so this is as small as can be.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// When it was to be sent, in nanoseconds after the run's beginning.
+    pub planned: u64,
+    /// When it was handed to the kernel, likewise.
+    pub written: u64,
+    /// Length of its payload in bytes.
+    pub len: u32,
+    /// CRC-32C of its payload, where receipts are expected.
+    pub crc32c: u32,
 }
 
 /// What the latencies of a frame are counted from.
@@ -81,8 +94,10 @@ pub struct Flight {
     kind: ReplyKind,
     /// How much trouble is remembered.
     most_trouble: u32,
-    /// In the order in which they were sent.
-    waiting: VecDeque<InFlight>,
+    /// In the order in which they were sent, without a gap, up to the last.
+    waiting: VecDeque<Sent>,
+    /// Payload bytes sent on the connection before the first of them.
+    total: u64,
     /// The frames that were not answered in their turn. Most connections have none, and there may
     /// be thousands.
     trouble: Option<Box<Trouble>>,
@@ -113,6 +128,7 @@ impl Flight {
             kind,
             most_trouble: most_trouble(plan),
             waiting: VecDeque::with_capacity(places),
+            total: 0,
             trouble: None,
             warm: first,
             first,
@@ -121,13 +137,40 @@ impl Flight {
         }
     }
 
-    /// Enters a frame that is being sent.
-    pub fn send(&mut self, frame: InFlight) {
-        self.sent = frame.number + 1;
-        if frame.is_warmup {
+    /// Enters the next frame, which is being sent.
+    #[inline]
+    pub fn send(&mut self, frame: Sent, is_warmup: bool) {
+        self.sent += 1;
+        if is_warmup {
             self.warm = self.sent;
         }
         self.waiting.push_back(frame);
+    }
+
+    /// The number of the first frame that waits.
+    #[inline]
+    fn next(&self) -> u64 {
+        self.sent - self.waiting.len() as u64
+    }
+
+    /// The frames that wait.
+    fn frames(&self) -> impl Iterator<Item = InFlight> {
+        let mut total = self.total;
+        (self.next()..).zip(&self.waiting).map(
+            move |(number, &Sent { planned, written, len, crc32c })| {
+                total += u64::from(len);
+                let is_warmup = number < self.warm;
+                InFlight { number, planned, written, len, crc32c, total, is_warmup }
+            },
+        )
+    }
+
+    /// Takes out the first `count` frames that wait.
+    fn drain(&mut self, count: usize) -> Vec<InFlight> {
+        let drained: Vec<_> = self.frames().take(count).collect();
+        self.waiting.drain(..drained.len());
+        self.total = drained.last().map_or(self.total, |last| last.total);
+        drained
     }
 
     /// Frames that take a place in the pipeline: those whose reply may come in time.
@@ -147,11 +190,13 @@ impl Flight {
     }
 
     /// The waiting frames from `first` on are out now, and were not before.
-    pub fn written_now(&mut self, first: u64, now: u64) -> impl Iterator<Item = &InFlight> {
-        let from = self.waiting.partition_point(|frame| frame.number < first);
-        self.waiting.range_mut(from..).map(move |frame| {
+    pub fn written_now(&mut self, first: u64, now: u64) -> impl Iterator<Item = Times> {
+        let from = first.max(self.next());
+        let skipped = self.waiting.len() - usize::try_from(self.sent - from).unwrap_or(0);
+        let warm = self.warm;
+        (from..).zip(self.waiting.range_mut(skipped..)).map(move |(number, frame)| {
             frame.written = now;
-            &*frame
+            Times { planned: frame.planned, written: now, is_warmup: number < warm }
         })
     }
 
@@ -161,7 +206,7 @@ impl Flight {
     pub fn expire(&mut self, instant: u64) -> Vec<(InFlight, Loss)> {
         let waiting = self.waiting.partition_point(|frame| frame.written <= instant);
         let mut trouble = self.take_trouble();
-        let given_up = trouble.expire(instant, self.waiting.drain(..waiting));
+        let given_up = trouble.expire(instant, self.drain(waiting).into_iter());
         self.trouble = Some(trouble);
         let answered = self.answered;
         given_up.into_iter().map(|frame| (frame, unanswered(&frame, answered))).collect()
@@ -171,21 +216,25 @@ impl Flight {
     /// for the caller to settle as ok, many at a time.
     #[inline]
     pub fn in_turn(&mut self, payload: &[u8], payloads: &Payloads) -> Option<Times> {
-        let frame = self.waiting.front()?;
-        if !self.is_right(frame, payload, payloads) {
+        let number = self.next();
+        let &Sent { planned, written, len, crc32c } = self.waiting.front()?;
+        let total = self.total + u64::from(len);
+        let is_warmup = number < self.warm;
+        let frame = InFlight { number, planned, written, len, crc32c, total, is_warmup };
+        if !self.is_right(&frame, payload, payloads) {
             return None;
         }
-        let times = frame.times();
-        self.answered = frame.number + 1;
+        self.answered = number + 1;
+        self.total = total;
         self.waiting.pop_front();
-        Some(times)
+        Some(frame.times())
     }
 
     /// Gives up every frame that still waits: returns each with the reason for which it is lost.
     pub fn give_up(&mut self, loss: Loss) -> impl Iterator<Item = (InFlight, Loss)> + use<> {
         let answered = self.answered;
         let trouble = self.trouble.as_mut().map(|trouble| trouble.give_up(answered));
-        let waiting = mem::take(&mut self.waiting).into_iter().map(move |frame| (frame, loss));
+        let waiting = self.drain(self.waiting.len()).into_iter().map(move |frame| (frame, loss));
         trouble.into_iter().flatten().chain(waiting)
     }
 
@@ -258,10 +307,11 @@ impl Flight {
         if let Some(frame) = trouble.take_overtaken(is_right) {
             return self.settle(frame, Column::Reordered, trouble, measured);
         }
-        if let Some(at) = self.waiting.iter().position(is_right) {
-            let frame = self.overtake(at, trouble);
+        let at = self.frames().position(|frame| is_right(&frame));
+        if let Some(frame) = at.and_then(|at| self.overtake(at, trouble)) {
             return self.settle_right(frame, measured);
         }
+        let is_right = |frame: &InFlight| self.is_right(frame, payload, payloads);
         if let Some(frame) = trouble.take_overdue(is_right) {
             return self.settle(frame, Column::Late, trouble, measured);
         }
@@ -278,7 +328,7 @@ impl Flight {
                 return Matched::Extra(Stray::Misrouted(connection, number));
             }
             // It says nothing of itself, so it stands for the frame whose turn it is.
-            Owner::Unknown => self.waiting.pop_front(),
+            Owner::Unknown => self.drain(1).pop(),
         };
         match wrong {
             Some(frame) => self.settle(frame, Column::Corrupt, trouble, measured),
@@ -302,15 +352,16 @@ impl Flight {
     fn take(&mut self, number: u64, trouble: &mut Trouble) -> Option<InFlight> {
         let is_it = |frame: &InFlight| frame.number == number;
         trouble.take_overtaken(is_it).or_else(|| trouble.take_overdue(is_it)).or_else(|| {
-            let at = self.waiting.iter().position(is_it)?;
-            Some(self.overtake(at, trouble))
+            let at = self.frames().position(|frame| is_it(&frame))?;
+            self.overtake(at, trouble)
         })
     }
 
     /// Takes out the waiting frame at `at`: its reply has overtaken those of the frames before it.
-    fn overtake(&mut self, at: usize, trouble: &mut Trouble) -> InFlight {
-        let frame = self.waiting[at];
-        trouble.overtake(self.waiting.drain(..=at).take(at));
+    fn overtake(&mut self, at: usize, trouble: &mut Trouble) -> Option<InFlight> {
+        let mut frames = self.drain(at + 1);
+        let frame = frames.pop();
+        trouble.overtake(frames.into_iter());
         frame
     }
 
@@ -338,7 +389,7 @@ impl Flight {
             ReplyKind::Ack => {
                 let Ok(receipt) = Receipt::parse(payload) else { return Owner::Unknown };
                 // An empty frame has the total of the one before, and that one perhaps its checksum.
-                let is_front = self.waiting.front().is_some_and(|frame| {
+                let is_front = self.frames().next().is_some_and(|frame| {
                     frame.crc32c == receipt.crc32c && frame.total == receipt.total && frame.len > 0
                 });
                 match receipt.seq.checked_sub(1).map(|seq| self.first.saturating_add(seq)) {
@@ -354,7 +405,7 @@ impl Flight {
     fn recent(&self, payload: &[u8], payloads: &Payloads) -> Option<u64> {
         // With nothing in flight there is no frame whose wrong echo it could be.
         let shortest = if self.waiting.is_empty() { 1 } else { TELLING };
-        let behind = self.waiting.front().map_or(self.sent, |frame| frame.number);
+        let behind = self.next();
         let mut recent = (self.first..behind).rev().take(RECENT);
         let is_its = |number: &u64| payloads.matches(self.connection, *number, payload);
         recent.find(is_its).filter(|_| payload.len() >= shortest)
@@ -404,7 +455,7 @@ mod tests {
         payloads: &Payloads,
         measured: &mut Interval,
     ) -> Matched {
-        let Some(&frame) = flight.waiting.front() else {
+        let Some(frame) = flight.frames().next() else {
             return flight.sort_out(payload, payloads, measured);
         };
         match flight.in_turn(payload, payloads) {
@@ -423,15 +474,7 @@ mod tests {
             payloads.append(3, number, LEN as usize, &mut payload);
             let crc32c = expected_crc32c(kind, &payload);
             let total = (number + 1) * u64::from(LEN);
-            flight.send(InFlight {
-                number,
-                planned: 0,
-                written: 0,
-                len: LEN,
-                crc32c,
-                total,
-                is_warmup: false,
-            });
+            flight.send(Sent { planned: 0, written: 0, len: LEN, crc32c }, false);
             measured.run.ledger.send(1);
             sent.push(match kind {
                 ReplyKind::Echo => payload,
@@ -518,7 +561,7 @@ mod tests {
         let payloads = Payloads::new(1, 2, LEN as usize);
         let (mut flight, _, mut measured, _) = flight(ReplyKind::Ack, 3);
         for frame in &mut flight.waiting {
-            (frame.len, frame.crc32c, frame.total) = (0, 0, 0);
+            (frame.len, frame.crc32c) = (0, 0);
         }
         for seq in [1, 1, 2, 3] {
             let receipt = Receipt { crc32c: 0, seq, total: 0, received_at: 1 }.encode();
@@ -559,8 +602,7 @@ mod tests {
         let payloads = Payloads::new(1, 2, LEN as usize);
         let mut flight = Flight::new(&Plan::default(), 3, ReplyKind::Echo, 5);
         let (mut measured, mut echo) = (Interval::default(), Vec::new());
-        let frame = InFlight { number: 5, ..self::flight(ReplyKind::Echo, 1).0.waiting[0] };
-        flight.send(frame);
+        flight.send(Sent { planned: 0, written: 0, len: LEN, crc32c: 0 }, false);
         payloads.append(3, 4, LEN as usize, &mut echo);
         let stray = received(&mut flight, &echo, &payloads, &mut measured);
         assert!(matches!(stray, Matched::Extra(Stray::Misrouted(3, 4))), "{stray:?}");
@@ -586,10 +628,10 @@ mod tests {
     fn a_frame_is_skipped_if_a_later_one_is_answered_before_its_time_out_or_after() {
         for expires_first in [true, false] {
             let (mut flight, payloads, mut measured, replies) = flight(ReplyKind::Echo, 2);
-            let later = InFlight { number: 2, written: 9, ..flight.waiting[1] };
+            let later = Sent { planned: 0, written: 9, len: LEN, crc32c: 0 };
             let mut reply = Vec::new();
             payloads.append(3, 2, LEN as usize, &mut reply);
-            flight.send(later);
+            flight.send(later, false);
             measured.run.ledger.send(1);
             received(&mut flight, &replies[0], &payloads, &mut measured);
             if expires_first {
@@ -670,15 +712,7 @@ mod tests {
         let payloads = Payloads::new(1, 2, 64);
         let mut flight = Flight::new(&Plan::default(), 3, ReplyKind::Ack, 500);
         let mut measured = Interval::default();
-        flight.send(InFlight {
-            number: 500,
-            planned: 0,
-            written: 0,
-            len: 0,
-            crc32c: 0,
-            total: 0,
-            is_warmup: false,
-        });
+        flight.send(Sent { planned: 0, written: 0, len: 0, crc32c: 0 }, false);
         let receipt = Receipt { crc32c: 0, seq: 1, total: 0, received_at: 1 }.encode();
         let answer = received(&mut flight, &receipt, &payloads, &mut measured);
         assert!(matches!(answer, Matched::Answer(frame, Column::Ok) if frame.number == 500));
