@@ -58,7 +58,11 @@ impl fmt::Display for Text<'_> {
         for check in report.thresholds.iter().filter(|check| !check.is_default || check.is_broken) {
             threshold(f, check)?;
         }
-        writeln!(f, "{:LABEL$}{}", "verdict", verdict(report))
+        writeln!(f, "{:LABEL$}{}", "verdict", verdict(report))?;
+        match &report.limit {
+            Some(limit) => writeln!(f, "{:LABEL$}{}", "", limit.why),
+            None => Ok(()),
+        }
     }
 }
 
@@ -235,7 +239,7 @@ fn verdict(report: &Report) -> String {
             Limiter::RoundTrip => "the round trip was the limit".to_owned(),
             Limiter::Generator => "the generator was the limit".to_owned(),
         };
-        words.push(format!("{who}: {}", limit.why));
+        words.push(who);
     }
     words.join("; ")
 }
@@ -276,7 +280,8 @@ warning     2 cores
             more
 
 FAILED      fail if p99 > 1ms: it was 1.31 ms
-verdict     FAILED, 1 threshold broken; no limit was met: the asked rate was reached
+verdict     FAILED, 1 threshold broken; no limit was met
+            the asked rate was reached
 ";
         assert_eq!(Text(&sample::full()).to_string(), expected);
     }
