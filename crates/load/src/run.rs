@@ -37,7 +37,11 @@ use crate::run::worker::{Told, Worker};
 /// How often the run looks whether its time is over.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// What the workers may take to notice that a run is over.
+/// How often in a row nothing may be heard from workers that are to end: some ten seconds of looks,
+/// and not of a clock, which goes on while the process is held up.
+const MOST_QUIET: u32 = 1000;
+
+/// What connections may take to tell that they could not be had.
 const SPARE: Duration = Duration::from_secs(1);
 
 /// How many different problems are kept. A server can word its errors as it likes.
@@ -126,6 +130,9 @@ pub enum RunError {
     /// A thread panicked.
     #[error("a defect of volley-load: a sending thread panicked")]
     Defect,
+    /// A thread does not end: what it has measured is not known.
+    #[error("a defect of volley-load: a sending thread does not end")]
+    Hanging,
 }
 
 /// How far a run is, while it goes on.
@@ -200,10 +207,16 @@ impl Run {
     pub fn finish(self, watch: &mut impl Watch) -> Result<Outcome, RunError> {
         let mut log = Log::new(self.threads.len());
         let began = Instant::now();
-        let mut is_hanging = false;
-        while log.done < self.threads.len() {
+        let mut quiet = 0;
+        while log.done < self.threads.len() && quiet < MOST_QUIET {
             match self.told.recv_timeout(LOOK) {
-                Ok(told) => self.note(told, &mut log),
+                Ok(told) => {
+                    quiet = 0;
+                    self.note(told, &mut log);
+                }
+                Err(RecvTimeoutError::Timeout) if self.shared.phase() > Phase::Finishing => {
+                    quiet += 1;
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 // A thread that fails says nothing.
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -213,17 +226,16 @@ impl Run {
             }
             self.move_on(&log, began.elapsed());
             watch.look(&self.progress(&log));
-            let stopped = self.shared.stopped().map(|stopped| stopped.elapsed());
-            if stopped.is_some_and(|stopped| stopped > self.shared.plan.timeout + SPARE) {
-                is_hanging = true;
-                break;
-            }
         }
+        let is_hanging = quiet == MOST_QUIET;
         for thread in self.threads {
             // One that panicked may not have come to its end yet.
             if thread.is_finished() || !is_hanging {
                 thread.join().map_err(|_| RunError::Defect)??;
             }
+        }
+        if is_hanging {
+            return Err(RunError::Hanging);
         }
         if log.connected == 0
             && let Some(error) = log.refused

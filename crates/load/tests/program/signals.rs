@@ -65,3 +65,22 @@ fn a_second_signal_ends_the_wait_for_replies() {
     let (sent, columns) = ledger(&ended);
     assert_eq!(columns, [("lost (aborted)".to_owned(), sent)]);
 }
+
+#[test]
+fn a_program_that_was_held_up_while_it_waited_accounts_for_every_frame() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = listener.local_addr().unwrap();
+    let arguments = format!("--to {to} --no-hello -c 1 -p 4 -n 4 --timeout 300ms");
+    let mut running = Running::start(&mut load(&arguments));
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.read_exact(&mut [0; 4 * (4 + 64)]).unwrap();
+    // By now it sends no more. It is held up for longer than it waits for replies, and then for its
+    // threads.
+    assert!(!running.ends_within(Duration::from_millis(100)));
+    running.signal(Signal::STOP);
+    assert!(!running.ends_within(Duration::from_millis(1800)));
+    running.signal(Signal::CONT);
+    let ended = running.end();
+    assert_eq!(ledger(&ended), (4, vec![("lost (timed out)".to_owned(), 4)]));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+}
