@@ -33,7 +33,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(30);
 
 /// How long a reply is awaited that does not come. No other one takes as long.
-const SHORT: Duration = Duration::from_secs(1);
+const SHORT: Duration = Duration::from_secs(2);
 
 /// One way to use a server.
 #[derive(Clone, Copy, Debug)]

@@ -39,7 +39,7 @@ fn a_frame_without_a_reply_is_skipped_however_long_the_run_goes_on() {
     for_each(&WAYS, |way| {
         let played = play_with(way, Fault::Drop, &[5], |plan| {
             plan.timeout = SHORT;
-            plan.pace = evenly(50.0);
+            plan.pace = evenly(30.0);
         });
         played.ends_with([(Column::Ok, 99), (Column::Lost(Loss::Skipped), 1)]);
     });
@@ -53,7 +53,7 @@ fn a_reply_that_comes_after_the_time_out_is_late() {
         let fault = Fault::Delay(SHORT + Duration::from_millis(20));
         let played = play_with(way, fault, &[5], |plan| {
             plan.timeout = SHORT;
-            plan.pace = evenly(50.0);
+            plan.pace = evenly(30.0);
         });
         played.ends_with([(Column::Ok, 99), (Column::Late, 1)]);
         assert_eq!((played.count.answered, played.count.faults), (100, 1));
@@ -65,7 +65,7 @@ fn time_before_the_first_frame_makes_no_reply_late() {
     // The second connection is opened when the first has been there for longer than the time-out.
     let played = play_with(WAYS[1], Fault::None, &[], |plan| {
         plan.connections = 2;
-        plan.connect_rate = Some(0.6);
+        plan.connect_rate = Some(0.4);
         plan.timeout = SHORT;
     });
     played.ends_with([(Column::Ok, 100)]);

@@ -93,7 +93,7 @@ fn losses_fail_a_run_unless_they_are_allowed() {
         let script =
             Script { fault: Fault::Drop, at: vec![3, 30, 40], pipeline: 8, ..Script::default() };
         let server = Server::start(script);
-        let ended = run(load_to(&server, &format!("-c 1 -p 8 -n 100 --timeout 1s {allowed}")));
+        let ended = run(load_to(&server, &format!("-c 1 -p 8 -n 100 --timeout 2s {allowed}")));
         server.finish();
         assert_eq!(ended.code, Some(code), "{ended:?}");
         let columns = vec![("ok".to_owned(), 97), ("lost (skipped)".to_owned(), 3)];
