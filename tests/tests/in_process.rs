@@ -9,14 +9,14 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use volley_client::{Connection, Error, Hello, Options, Receiver, Sender};
 use volley_proto::{Endpoint, MaxFrame, Reason, ReplyKind};
-use volley_server::{Config, ConnectionLimit, End, Summary, bind, serve};
+use volley_server::{Books, Config, ConnectionLimit, End, bind, serve};
 use volley_tests::{LIMIT, within};
 
 /// A server in a task of its own.
 struct Server {
     endpoint: Endpoint,
     stop: oneshot::Sender<()>,
-    served: JoinHandle<Summary>,
+    served: JoinHandle<Books>,
 }
 
 impl Server {
@@ -32,7 +32,7 @@ impl Server {
         within(Connection::connect(&self.endpoint, options)).await.unwrap()
     }
 
-    async fn stop(self) -> Summary {
+    async fn stop(self) -> Books {
         // It listens for that as long as it serves.
         self.stop.send(()).unwrap();
         within(self.served).await.unwrap()
@@ -79,8 +79,8 @@ async fn client_and_server_agree_on_every_mix_of_kinds() {
                 assert_eq!(reply.payload == "hello", granted == ReplyKind::Echo);
             }
             drop(connection);
-            let summary = server.stop().await;
-            assert_eq!((summary.frames_received, summary.frames_answered), (3, 3));
+            let books = server.stop().await;
+            assert_eq!((books.frames_received, books.frames_answered), (3, 3));
         }
     }
 }
@@ -153,8 +153,8 @@ async fn beyond_the_limit_a_client_is_refused_as_busy_until_a_place_is_free() {
     let mut third = server.connect(&options()).await;
     assert_eq!(within(third.request("a place")).await.unwrap().seq, 1);
     drop((first, third));
-    let summary = server.stop().await;
-    assert_eq!((summary.accepted, summary.refused), (3, 1));
+    let books = server.stop().await;
+    assert_eq!((books.accepted, books.refused()), (3, 1));
 }
 
 /// Sends until told to stop, and returns how many frames went out.
@@ -207,13 +207,13 @@ async fn a_drain_loses_no_frame_of_clients_that_send_until_told_not_to() {
         drop(answered);
         // Every client is in the middle of it.
         assert!(within(all_answered.recv()).await.is_none());
-        let summary = server.stop().await;
+        let books = server.stop().await;
         let mut sent = CLIENTS as u64;
         for client in clients {
             sent += within(client).await.unwrap();
         }
-        assert_eq!((summary.frames_received, summary.frames_answered), (sent, sent));
-        assert_eq!(summary.ends.get(&End::Closed), Some(&(CLIENTS as u64)), "{summary}");
+        assert_eq!((books.frames_received, books.frames_answered), (sent, sent));
+        assert_eq!(books.ends.get(&End::Closed), Some(&(CLIENTS as u64)), "{books}");
     }
 }
 
@@ -252,10 +252,10 @@ async fn five_hundred_clients_at_once_get_their_own_replies() {
         });
         let bytes: u64 =
             within(join_all(clients)).await.into_iter().map(|client| client.unwrap()).sum();
-        let summary = server.stop().await;
-        assert_eq!(summary.accepted, 500);
-        assert_eq!((summary.frames_received, summary.frames_answered), (10_000, 10_000));
-        assert_eq!(summary.bytes_received, bytes);
+        let books = server.stop().await;
+        assert_eq!(books.accepted, 500);
+        assert_eq!((books.frames_received, books.frames_answered), (10_000, 10_000));
+        assert_eq!(books.payload_bytes, bytes);
     }
 }
 
@@ -270,7 +270,7 @@ fn volleys() -> impl Strategy<Value = Vec<(usize, bool)>> {
     prop::collection::vec((len, prop::bool::weighted(0.3)), 0..60)
 }
 
-async fn play(volley: &[(usize, bool)], kind: ReplyKind) -> Summary {
+async fn play(volley: &[(usize, bool)], kind: ReplyKind) -> Books {
     let server = Server::start(config(kind));
     let (mut sender, mut receiver) = server.connect(&options()).await.split();
     let send = async {
@@ -310,11 +310,11 @@ proptest! {
     fn every_sequence_of_frames_and_flushes_comes_back_right(volley in volleys()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         for kind in [ReplyKind::Echo, ReplyKind::Ack] {
-            let summary = runtime.block_on(play(&volley, kind));
+            let books = runtime.block_on(play(&volley, kind));
             let bytes: usize = volley.iter().map(|&(len, _)| len).sum();
-            prop_assert_eq!(summary.frames_received, volley.len() as u64);
-            prop_assert_eq!(summary.frames_answered, volley.len() as u64);
-            prop_assert_eq!(summary.bytes_received, bytes as u64);
+            prop_assert_eq!(books.frames_received, volley.len() as u64);
+            prop_assert_eq!(books.frames_answered, volley.len() as u64);
+            prop_assert_eq!(books.payload_bytes, bytes as u64);
         }
     }
 }

@@ -14,13 +14,13 @@ use volley_load::plan::{Arrivals, Life, Pace, Plan, Stop};
 use volley_load::run::shared::Phase;
 use volley_load::run::{Control, End, Outcome, Progress, Run, RunError, Watch};
 use volley_proto::{Control as Frame, Endpoint, MaxFrame, Reason, ReplyKind, Text};
-use volley_server::{Config, Summary, bind, serve};
+use volley_server::{Books, Config, bind, serve};
 
 /// A server on a thread of its own.
 struct Target {
     endpoint: Endpoint,
     stop: oneshot::Sender<()>,
-    thread: thread::JoinHandle<Summary>,
+    thread: thread::JoinHandle<Books>,
 }
 
 impl Target {
@@ -38,7 +38,7 @@ impl Target {
         Self { endpoint: told.recv().unwrap().into(), stop, thread }
     }
 
-    fn finish(self) -> Summary {
+    fn finish(self) -> Books {
         self.stop.send(()).unwrap();
         self.thread.join().unwrap()
     }
@@ -77,9 +77,9 @@ fn a_closed_loop_sends_as_many_frames_as_the_plan_has() {
         let outcome = run(Plan { reply: Some(reply), ..plan(&target) });
         all_is_well(&outcome, 5000);
         assert_eq!(outcome.connected, 4);
-        let summary = target.finish();
-        assert_eq!((summary.accepted, summary.frames_answered), (4, 5000));
-        assert_eq!(outcome.total.run.bytes_sent, summary.bytes_received);
+        let books = target.finish();
+        assert_eq!((books.accepted, books.frames_answered), (4, 5000));
+        assert_eq!(outcome.total.run.bytes_sent, books.payload_bytes);
     }
 }
 
@@ -141,11 +141,11 @@ fn connections_that_are_spent_are_opened_anew() {
     let life = Life { frames: Some(10), reconnect: true };
     let outcome = run(Plan { life, reply: Some(ReplyKind::Ack), ..plan(&target) });
     all_is_well(&outcome, 5000);
-    let summary = target.finish();
-    assert!(summary.accepted >= 500, "{summary}");
+    let books = target.finish();
+    assert!(books.accepted >= 500, "{books}");
     // Each client may have been about to open another one when the last frame was sent.
     let reconnects = outcome.total.run.reconnects;
-    assert!((summary.accepted - 8..=summary.accepted - 4).contains(&reconnects), "{reconnects}");
+    assert!((books.accepted - 8..=books.accepted - 4).contains(&reconnects), "{reconnects}");
 }
 
 #[test]

@@ -251,6 +251,41 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Those that this version knows, by their numbers.
+    pub const ALL: [Self; 12] = [
+        Self::TooLarge,
+        Self::Busy,
+        Self::RateLimited,
+        Self::Idle,
+        Self::FrameTooSlow,
+        Self::ReaderTooSlow,
+        Self::ShuttingDown,
+        Self::Protocol,
+        Self::Internal,
+        Self::Denied,
+        Self::LifetimeOver,
+        Self::OutOfMemory,
+    ];
+
+    /// In one word, for metrics: `too_large`. Those that this version does not know are `other`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Busy => "busy",
+            Self::RateLimited => "rate_limited",
+            Self::Idle => "idle",
+            Self::FrameTooSlow => "frame_too_slow",
+            Self::ReaderTooSlow => "reader_too_slow",
+            Self::ShuttingDown => "shutting_down",
+            Self::Protocol => "protocol",
+            Self::Internal => "internal",
+            Self::Denied => "denied",
+            Self::LifetimeOver => "lifetime_over",
+            Self::OutOfMemory => "out_of_memory",
+            Self::Other(_) => "other",
+        }
+    }
+
     /// The number on the wire.
     pub const fn code(self) -> u16 {
         match self {

@@ -21,7 +21,7 @@ impl Responder for Shout {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = bind("127.0.0.1:7008".parse()?)?;
     println!("listening tcp://{}", listener.local_addr()?);
-    let summary = serve_with(listener, Config::default(), Shout, tokio::signal::ctrl_c()).await?;
-    println!("{summary}");
+    let books = serve_with(listener, Config::default(), Shout, tokio::signal::ctrl_c()).await?;
+    println!("{books}");
     Ok(())
 }

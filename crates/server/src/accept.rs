@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use crate::AcceptError;
+
 /// Whose fault a failed accept is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -18,6 +20,18 @@ pub(crate) enum Fault {
     Descriptors,
     /// The listener itself is broken: nothing can ever be accepted again.
     Listener,
+}
+
+impl Fault {
+    /// How it is counted; what ends the server is not.
+    pub(crate) const fn kind(self) -> Option<AcceptError> {
+        match self {
+            Self::Peer => Some(AcceptError::Peer),
+            Self::Machine => Some(AcceptError::Memory),
+            Self::Descriptors => Some(AcceptError::Descriptors),
+            Self::Listener => None,
+        }
+    }
 }
 
 /// Sorts an error of accept(2). Linux also hands on errors that were pending on the new socket,

@@ -6,9 +6,10 @@ use volley_proto::{
     Control, FrameError, HEAD_LEN, MaxFrame, Parsed, Reason, ReplyKind, Text, parse,
 };
 
+use crate::deadlines::OverdueError;
 use crate::responder::{Clock, Request, Responder, Slot};
 use crate::scratch::WRITE_LEN;
-use crate::unsent::frame_end;
+use crate::unsent::{frame_end, is_data};
 
 /// The replies to the frames at the front of `input`, gathered to be written at once.
 ///
@@ -67,7 +68,9 @@ pub(crate) struct Progress {
     pub(crate) frames: u64,
     /// Their payload bytes.
     pub(crate) bytes: u64,
-    /// What the peer called itself in its HELLO; `None` if it said none.
+    /// The peer has said HELLO.
+    pub(crate) greeted: bool,
+    /// What it called itself, if it has said so just now.
     pub(crate) hello: Option<Box<str>>,
 }
 
@@ -80,10 +83,10 @@ pub(crate) enum Stop {
     Full,
     /// The peer broke the rules. The last reply is the ERROR that says so, and the connection
     /// ends with it.
-    Fault(Reason, FaultError),
+    Fault(FaultError),
 }
 
-/// What a peer did wrong.
+/// Why a connection ends before its peer wants it to.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FaultError {
     #[error(transparent)]
@@ -94,13 +97,25 @@ pub(crate) enum FaultError {
     ServerOnly(&'static str),
     #[error("the server failed to answer this frame")]
     Panicked,
+    #[error(transparent)]
+    Overdue(OverdueError),
+    #[error("the server keeps {held} bytes for all its clients already, of {max}")]
+    OutOfMemory { held: u64, max: u64 },
 }
 
 impl FaultError {
-    const fn reason(&self) -> Reason {
+    /// Appends the ERROR that tells the peer.
+    pub(crate) fn encode(&self, last_seq: u64, replies: &mut Vec<u8>) {
+        let text = Text::new(self.to_string());
+        Control::Error { reason: self.reason(), last_seq, text }.encode(replies);
+    }
+
+    pub(crate) const fn reason(&self) -> Reason {
         match self {
             Self::Frame(FrameError::TooLarge { .. }) => Reason::TooLarge,
             Self::Panicked => Reason::Internal,
+            Self::OutOfMemory { .. } => Reason::OutOfMemory,
+            Self::Overdue(overdue) => overdue.reason(),
             _ => Reason::Protocol,
         }
     }
@@ -188,9 +203,10 @@ fn greet<R: Responder>(
     let Control::Hello { wanted, name } = control else {
         return Err(FaultError::ServerOnly(control.name()));
     };
-    if progress.hello.is_some() || progress.frames > 0 {
+    if progress.greeted || progress.frames > 0 {
         return Err(FaultError::LateHello);
     }
+    progress.greeted = true;
     progress.hello = Some((&*name).into());
     Ok(responder.grant(wanted))
 }
@@ -205,7 +221,7 @@ fn welcome(granted: ReplyKind, max_frame: MaxFrame, replies: &mut Vec<u8>) {
 fn cut(replies: &mut Vec<u8>, mut data_frames: u64) {
     let mut at = 0;
     while let Some(end) = frame_end(replies, at) {
-        let is_data = replies[at] & 0x80 == 0;
+        let is_data = is_data(replies, at);
         if is_data && data_frames == 0 {
             break;
         }
@@ -217,10 +233,8 @@ fn cut(replies: &mut Vec<u8>, mut data_frames: u64) {
 
 #[cold]
 fn refuse(fault: FaultError, last_seq: u64, replies: &mut Vec<u8>) -> Stop {
-    let reason = fault.reason();
-    let text = Text::new(fault.to_string());
-    Control::Error { reason, last_seq, text }.encode(replies);
-    Stop::Fault(reason, fault)
+    fault.encode(last_seq, replies);
+    Stop::Fault(fault)
 }
 
 #[cfg(test)]
@@ -291,7 +305,7 @@ mod tests {
         let mut input = frames(&[b"a", b"b"]);
         input.extend_from_slice(&[0x7f, 0xff, 0xff, 0xff]);
         let (replies, done, _) = run(&input, &mut Echo);
-        assert!(matches!(done.stop, Stop::Fault(Reason::TooLarge, _)));
+        assert!(matches!(done.stop, Stop::Fault(FaultError::Frame(FrameError::TooLarge { .. }))));
         let text = "frame of 2147483647 bytes exceeds the limit of 1048576";
         let mut expected = frames(&[b"a", b"b"]);
         Control::Error { reason: Reason::TooLarge, last_seq: 2, text: Text::new(text) }

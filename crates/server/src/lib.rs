@@ -1,7 +1,7 @@
 //! Serves a listener: every frame that arrives is answered, in order, exactly once.
 //!
 //! [`serve`] takes a bound listener, a [`Config`] and a future that ends it, and returns a
-//! [`Summary`]. What is sent back is a [`Responder`]: [`Echo`] and [`Ack`] come with the crate,
+//! [`Books`]. What is sent back is a [`Responder`]: [`Echo`] and [`Ack`] come with the crate,
 //! [`serve_with`] takes one of your own.
 //!
 //! ```no_run
@@ -10,8 +10,8 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let listener = bind("127.0.0.1:7007".parse()?)?;
-//! let summary = serve(listener, Config::default(), tokio::signal::ctrl_c()).await?;
-//! println!("{} frames answered", summary.frames_answered);
+//! let books = serve(listener, Config::default(), tokio::signal::ctrl_c()).await?;
+//! println!("{} frames answered", books.frames_answered);
 //! # Ok(())
 //! # }
 //! ```
@@ -32,22 +32,34 @@
 mod accept;
 mod answer;
 mod bind;
+mod books;
 mod config;
 mod connection;
-mod limit;
+mod deadlines;
+mod handle;
+mod limits;
 mod linger;
 mod refusal;
 mod responder;
 mod roster;
 mod scratch;
-mod serve;
-mod summary;
+mod seat;
+mod server;
+mod service_time;
+mod status;
+mod sweep;
+mod throttle;
 mod transport;
 mod unsent;
 
 pub use bind::bind;
+pub use books::{AcceptError, Books, End, Refusal};
 pub use config::Config;
-pub use limit::ConnectionLimit;
+pub use deadlines::Deadlines;
+pub use handle::Handle;
+pub use limits::buffers::BufferLimit;
+pub use limits::connections::ConnectionLimit;
 pub use responder::{Ack, Echo, Negotiated, Replied, Request, Responder, Slot};
-pub use serve::{ServeError, serve, serve_with};
-pub use summary::{End, Summary};
+pub use server::{ServeError, Server, serve, serve_with};
+pub use service_time::ServiceTimes;
+pub use status::{ConnectionState, ConnectionStatus};

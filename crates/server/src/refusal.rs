@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 use volley_proto::{Control, Reason, Text};
 
+use crate::Refusal;
 use crate::linger::linger;
 
 /// How many refused connections may wait for their peers to read why. Each holds a descriptor of
@@ -38,7 +39,7 @@ impl Refusals {
 
     /// Refuses `stream`; `why` is for the peer and for the log. The lingering close is one of
     /// `tasks`, unless too many are at it already.
-    pub(crate) fn refuse(&mut self, mut stream: TcpStream, why: &'static str, tasks: &TaskTracker) {
+    pub(crate) fn refuse(&mut self, mut stream: TcpStream, why: Refusal, tasks: &TaskTracker) {
         self.tell(&stream, why);
         let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned() else {
             close_at_once(&stream, why);
@@ -55,18 +56,18 @@ impl Refusals {
     }
 
     /// As [`refuse`](Self::refuse), but the descriptor is free again when this returns.
-    pub(crate) fn refuse_at_once(&mut self, stream: &TcpStream, why: &'static str) {
+    pub(crate) fn refuse_at_once(&mut self, stream: &TcpStream, why: Refusal) {
         self.tell(stream, why);
         close_at_once(stream, why);
     }
 
-    fn tell(&mut self, stream: &TcpStream, why: &str) {
+    fn tell(&mut self, stream: &TcpStream, why: Refusal) {
         if let Ok(peer) = stream.peer_addr() {
-            debug!(%peer, why, "refused");
+            debug!(%peer, %why, "refused");
         }
         self.untold += 1;
         if self.told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
-            warn!(refused = self.untold, why, "refusing connections");
+            warn!(refused = self.untold, %why, "refusing connections");
             self.untold = 0;
             self.told_at = Some(Instant::now());
         }
@@ -75,7 +76,7 @@ impl Refusals {
 
 /// Sends what fits, half-closes and throws away what has come, all without waiting. A peer whose
 /// next bytes are still on their way may get a reset, and may read it before the ERROR.
-fn close_at_once(stream: &TcpStream, why: &str) {
+fn close_at_once(stream: &TcpStream, why: Refusal) {
     let socket = SockRef::from(stream);
     let sent = socket.send(&busy(why)).and_then(|_| socket.shutdown(Shutdown::Write));
     let mut discarded = [std::mem::MaybeUninit::uninit(); 4096];
@@ -88,17 +89,12 @@ fn close_at_once(stream: &TcpStream, why: &str) {
     }
 }
 
-fn busy(why: &str) -> Vec<u8> {
+fn busy(why: Refusal) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Control::Error { reason: Reason::Busy, last_seq: 0, text: Text::new(why) }.encode(&mut bytes);
+    Control::Error { reason: Reason::Busy, last_seq: 0, text: Text::new(why.to_string()) }
+        .encode(&mut bytes);
     bytes
 }
-
-/// Why a connection over the limit is refused.
-pub(crate) const AT_LIMIT: &str = "the server has as many connections as it may";
-
-/// Why a connection for which there is no descriptor is refused.
-pub(crate) const NO_DESCRIPTORS: &str = "the server has no file descriptors left";
 
 impl Drop for Refusals {
     /// Tells the rest of the last flood.

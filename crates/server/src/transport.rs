@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -12,12 +13,76 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send {
     /// Whether the system holds anything for the next read: bytes, their end, or an error. Asked
     /// of the system itself, which may know more than the runtime has been told yet.
     fn has_input(&self) -> bool;
+
+    /// What the system knows of the way to the peer; `None` where it tells nothing.
+    fn path(&self) -> Option<PathInfo>;
+}
+
+/// How the way to a peer was, as `TCP_INFO` tells it (tcp(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PathInfo {
+    /// The smoothed round-trip time.
+    pub(crate) rtt: Duration,
+    /// How many segments were sent again.
+    pub(crate) retransmits: u32,
 }
 
 impl Transport for TcpStream {
     fn has_input(&self) -> bool {
         let peeked = SockRef::from(self).peek(&mut [MaybeUninit::uninit()]);
         !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn path(&self) -> Option<PathInfo> {
+        tcp_info::read(self)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn path(&self) -> Option<PathInfo> {
+        None
+    }
+}
+
+/// Linux's `TCP_INFO`, which no crate reads in a safe way: nix has the macro for it.
+#[cfg(target_os = "linux")]
+mod tcp_info {
+    use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    use nix::sys::socket::GetSockOpt;
+    use nix::sys::socket::sockopt::GetStruct;
+
+    use super::PathInfo;
+
+    /// The front of `struct tcp_info` (linux/tcp.h), up to `tcpi_total_retrans`, as it has been
+    /// since Linux 2.6.10. Later kernels have appended to it; asked for less they give less.
+    #[derive(Clone, Copy)]
+    #[repr(C)]
+    struct TcpInfo {
+        _state: [u8; 8],
+        words: [u32; 24],
+    }
+
+    /// Places in `words`: `tcpi_rtt` in microseconds, and `tcpi_total_retrans`.
+    const RTT: usize = 15;
+    const TOTAL_RETRANS: usize = 23;
+
+    #[derive(Clone, Copy, Debug)]
+    struct TcpInfoOption;
+
+    nix::getsockopt_impl!(
+        TcpInfoOption,
+        libc::IPPROTO_TCP,
+        libc::TCP_INFO,
+        TcpInfo,
+        GetStruct<TcpInfo>
+    );
+
+    pub(super) fn read(socket: &impl AsFd) -> Option<PathInfo> {
+        let TcpInfo { words, .. } = TcpInfoOption.get(&socket.as_fd()).ok()?;
+        let rtt = Duration::from_micros(words[RTT].into());
+        Some(PathInfo { rtt, retransmits: words[TOTAL_RETRANS] })
     }
 }
 

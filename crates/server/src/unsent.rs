@@ -2,6 +2,8 @@
 
 use volley_proto::HEAD_LEN;
 
+use crate::service_time::Started;
+
 /// Bytes that wait until the socket takes more. Nothing is read meanwhile, so there is never more
 /// than one batch of them. Empty, as it nearly always is, it takes one word of its connection.
 #[derive(Debug, Default)]
@@ -14,21 +16,28 @@ struct Replies {
     /// Begins at a frame's first byte.
     bytes: Vec<u8>,
     written: usize,
+    /// When the batch began that they answer, if it is one that is timed.
+    started: Option<Started>,
 }
 
 impl Unsent {
     /// Keeps what is left of `replies`, of which `written` bytes are out.
-    pub(crate) fn copy(replies: &[u8], written: usize) -> Self {
+    pub(crate) fn copy(replies: &[u8], written: usize, started: Option<Started>) -> Self {
         let mut start = 0;
         while let Some(end) = frame_end(replies, start).filter(|&end| end <= written) {
             start = end;
         }
-        Self::keep(replies[start..].to_vec(), written - start)
+        Self::keep(replies[start..].to_vec(), written - start, started)
     }
 
     /// Keeps `replies` without copying them.
-    pub(crate) fn keep(replies: Vec<u8>, written: usize) -> Self {
-        Self { replies: Some(Box::new(Replies { bytes: replies, written })) }
+    pub(crate) fn keep(replies: Vec<u8>, written: usize, started: Option<Started>) -> Self {
+        Self { replies: Some(Box::new(Replies { bytes: replies, written, started })) }
+    }
+
+    /// How many bytes of memory they take.
+    pub(crate) fn capacity(&self) -> usize {
+        self.replies.as_ref().map_or(0, |replies| replies.bytes.capacity())
     }
 
     /// What has to be written next; `None` if nothing has.
@@ -36,14 +45,15 @@ impl Unsent {
         self.replies.as_ref().map(|replies| &replies.bytes[replies.written..])
     }
 
-    /// Counts `n` bytes as written, and lets go of the memory after the last one.
-    pub(crate) fn advance(&mut self, n: usize) {
-        if let Some(replies) = &mut self.replies {
-            replies.written += n;
-            if replies.written >= replies.bytes.len() {
-                self.replies = None;
-            }
+    /// Counts `n` bytes as written, and lets go of the memory after the last one. Then it returns
+    /// when their batch began, if it is timed.
+    pub(crate) fn advance(&mut self, n: usize) -> Option<Started> {
+        let replies = self.replies.as_mut()?;
+        replies.written += n;
+        if replies.written < replies.bytes.len() {
+            return None;
         }
+        self.replies.take().and_then(|replies| replies.started)
     }
 
     /// How many data frames are not out whole.
@@ -51,12 +61,16 @@ impl Unsent {
         let Some(replies) = &self.replies else { return 0 };
         let (mut at, mut frames) = (0, 0);
         while let Some(end) = frame_end(&replies.bytes, at) {
-            let is_data = replies.bytes[at] & 0x80 == 0;
-            frames += u64::from(is_data && end > replies.written);
+            frames += u64::from(is_data(&replies.bytes, at) && end > replies.written);
             at = end;
         }
         frames
     }
+}
+
+/// Whether the frame that begins at `start` is a data frame and no control frame.
+pub(crate) fn is_data(frames: &[u8], start: usize) -> bool {
+    frames[start] & 0x80 == 0
 }
 
 /// Where the frame that begins at `start` ends, if there is one.
@@ -93,17 +107,17 @@ mod tests {
                 10..19 => 1,
                 _ => 0,
             };
-            let unsent = Unsent::copy(&replies, written);
+            let unsent = Unsent::copy(&replies, written, None);
             assert_eq!(unsent.frames(), frames, "{written} written");
             assert_eq!(unsent.rest(), Some(&replies[written..]));
-            assert_eq!(Unsent::keep(replies.clone(), written).frames(), frames);
+            assert_eq!(Unsent::keep(replies.clone(), written, None).frames(), frames);
         }
     }
 
     #[test]
     fn lets_go_of_its_memory_with_the_last_byte() {
         let replies = replies();
-        let mut unsent = Unsent::copy(&replies, 7);
+        let mut unsent = Unsent::copy(&replies, 7, None);
         unsent.advance(1);
         assert_eq!(unsent.rest(), Some(&replies[8..]));
         unsent.advance(replies.len() - 8);

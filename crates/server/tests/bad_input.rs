@@ -131,8 +131,11 @@ fn every_fault_gets_its_error_and_one_line_and_harms_nobody() {
         assert_eq!(lines.len(), 1, "{lines:#?}");
         assert!(lines[0].contains("WARN"), "{}", lines[0]);
         assert!(lines[0].contains(&case.text), "{}", lines[0]);
-        let end =
-            if case.code == 1 { "end=\"error: too large\"" } else { "end=\"error: protocol\"" };
+        let end = if case.code == 1 {
+            "reason=\"error: too large\""
+        } else {
+            "reason=\"error: protocol\""
+        };
         assert!(lines[0].contains(end), "{}", lines[0]);
     }
     assert_eq!(books.accepted, rounds + 1);
@@ -141,7 +144,7 @@ fn every_fault_gets_its_error_and_one_line_and_harms_nobody() {
     assert_eq!(books.ended("closed"), 1);
     // Two of the bystander's in each round, and four before faults.
     assert_eq!((books.frames_received, books.frames_answered), (2 * rounds + 4, 2 * rounds + 4));
-    assert_eq!(books.bytes_received, bytes + 4 * 5);
+    assert_eq!(books.payload_bytes, bytes + 4 * 5);
 }
 
 #[test]
@@ -170,13 +173,13 @@ fn fragments_are_told_apart_by_how_they_end() {
     let lines = lines_of(&log, &cut);
     assert_eq!(lines.len(), 1, "{lines:#?}");
     assert!(
-        lines[0].contains("end=\"truncated\"") && lines[0].contains("fragment=8"),
+        lines[0].contains("reason=\"truncated\"") && lines[0].contains("fragment=8"),
         "{}",
         lines[0]
     );
     let lines: Vec<_> = log.iter().filter(|line| line.contains(&gone)).collect();
     assert_eq!(lines.len(), 1, "{lines:#?}");
-    assert!(lines[0].contains("WARN") && lines[0].contains("end=\"reset\""), "{}", lines[0]);
+    assert!(lines[0].contains("WARN") && lines[0].contains("reason=\"reset\""), "{}", lines[0]);
     assert_eq!((books.ended("truncated"), books.ended("reset"), books.ended("closed")), (1, 1, 1));
     assert_eq!((books.frames_received, books.frames_answered), (5, 5));
 }
@@ -234,7 +237,7 @@ fn a_million_empty_frames_with_a_reader_are_all_answered() {
     peer.leave();
     let (books, _) = daemon.finish();
     assert_eq!((books.frames_received, books.frames_answered), (1_000_000, 1_000_000));
-    assert_eq!(books.bytes_received, 0);
+    assert_eq!(books.payload_bytes, 0);
 }
 
 #[test]
@@ -253,7 +256,7 @@ fn a_peer_that_sends_one_byte_at_a_time_is_served() {
     bystander.leave();
     let (books, _) = daemon.finish();
     assert_eq!(books.ended("closed"), 2);
-    assert_eq!(books.bytes_received, 13 + 4 * (16 + 17 + 4));
+    assert_eq!(books.payload_bytes, 13 + 4 * (16 + 17 + 4));
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn the_end_inside_a_frame_is_truncated_and_the_frames_before_it_are_answered() {
         let books = server.finish();
         assert_eq!(books.ends[&End::Truncated], 1, "{fragment:02x?}");
         assert_eq!((books.frames_received, books.frames_answered), (2, 2));
-        assert_eq!(books.bytes_received, 6, "a fragment is no payload");
+        assert_eq!(books.payload_bytes, 6, "a fragment is no payload");
     }
 }
 

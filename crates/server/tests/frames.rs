@@ -39,7 +39,7 @@ fn an_echo_is_the_frame_that_was_sent() {
     drop(peer);
     let books = server.finish();
     assert_eq!((books.accepted, books.frames_received, books.frames_answered), (1, 2, 2));
-    assert_eq!(books.bytes_received, 5);
+    assert_eq!(books.payload_bytes, 5);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn receipts_number_and_sum_up_the_frames_of_their_own_connection() {
     }
     drop(peers);
     let books = server.finish();
-    assert_eq!((books.frames_answered, books.bytes_received), (200, totals[0] + totals[1]));
+    assert_eq!((books.frames_answered, books.payload_bytes), (200, totals[0] + totals[1]));
     assert_eq!(books.ends[&End::Closed], 2);
 }
 
@@ -178,7 +178,7 @@ fn a_frame_of_the_longest_length_is_answered_and_a_longer_one_is_refused() {
         drop(peer);
         let books = server.finish();
         assert_eq!((books.frames_received, books.frames_answered), (1, 1));
-        assert_eq!(books.bytes_received, max);
+        assert_eq!(books.payload_bytes, max);
         assert_eq!(books.ends[&End::Error(volley_proto::Reason::TooLarge)], 1);
     }
 }

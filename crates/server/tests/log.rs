@@ -54,7 +54,7 @@ fn json_is_one_object_per_line_with_the_connections_id_and_peer() {
     assert_eq!(with("listening")["endpoint"], format!("tcp://{address}"));
     assert_eq!(with("HELLO")["client"], "a \"quoted\"\nname");
     let over = with("connection over");
-    assert_eq!(over["end"], "error: too large");
+    assert_eq!(over["reason"], "error: too large");
     assert_eq!(
         (&over["frames"], &over["bytes"], &over["unanswered"]),
         (&1.into(), &5.into(), &0.into())
@@ -107,7 +107,7 @@ fn every_connection_leaves_one_record() {
     let (bad, good): (Vec<&String>, Vec<&String>) =
         records.into_iter().partition(|line| line.contains(&name));
     assert!(
-        good[0].contains("INFO") && good[0].contains("end=\"closed\" frames=1 bytes=4"),
+        good[0].contains("INFO") && good[0].contains("reason=\"closed\" frames=1 bytes=4"),
         "{good:?}"
     );
     assert!(bad[0].contains("WARN") && bad[0].contains("frames=0 bytes=0"), "{bad:?}");
@@ -175,5 +175,5 @@ fn what_was_not_answered_is_in_the_record() {
     assert!(dropped > 0 && books.frames_received <= (pushed / frame.len()) as u64, "{books:?}");
     assert!(record.contains(&format!("unanswered={dropped}")), "{record}");
     assert!(record.contains(&format!("frames={} ", books.frames_received)), "{record}");
-    assert!(record.contains("end=\"reset\""), "{record}");
+    assert!(record.contains("reason=\"reset\""), "{record}");
 }

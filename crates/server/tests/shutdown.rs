@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 use volley_proto::ReplyKind;
-use volley_server::{Config, ConnectionLimit, End, Negotiated, ServeError, Summary, bind, serve};
+use volley_server::{Books, Config, ConnectionLimit, End, Negotiated, ServeError, bind, serve};
 
 fn drain_for(drain: Duration) -> Config {
     let mut config = Config::default();
@@ -51,7 +51,7 @@ fn a_server_that_shuts_down_accepts_no_more() {
     let address = server.address;
     Peer::connect(address).echoes(b"open");
     let books = server.finish();
-    assert_eq!((books.accepted, books.refused), (1, 0));
+    assert_eq!((books.accepted, books.refused()), (1, 0));
     assert!(std::net::TcpStream::connect_timeout(&address, LIMIT).is_err());
 }
 
@@ -223,7 +223,7 @@ fn a_drain_without_end_can_be_asked_for() {
 struct Beside {
     address: SocketAddr,
     shutdown: oneshot::Sender<()>,
-    task: tokio::task::JoinHandle<Result<Summary, ServeError>>,
+    task: tokio::task::JoinHandle<Result<Books, ServeError>>,
 }
 
 impl Beside {
@@ -238,7 +238,7 @@ impl Beside {
         Self { address, shutdown, task }
     }
 
-    async fn finish(self) -> Summary {
+    async fn finish(self) -> Books {
         let _ = self.shutdown.send(());
         let books = timeout(LIMIT, self.task).await.unwrap().unwrap().unwrap();
         check_books(&books);
@@ -269,7 +269,7 @@ async fn connections_over_the_limit_are_told_so_by_a_shutdown_too() {
     let server = Beside::start(config).await;
     let mut peers: Vec<_> = (0..3).map(|_| Peer::connect(server.address)).collect();
     let books = server.finish().await;
-    assert_eq!((books.accepted, books.refused), (1, 2));
+    assert_eq!((books.accepted, books.refused()), (1, 2));
     peers[0].expect_end();
     for peer in &mut peers[1..] {
         assert_eq!(peer.error().0, 2);

@@ -88,7 +88,7 @@ fn the_books_are_of_all_listeners_together() {
         (0..frames).for_each(|_| peer.echoes(b"12345"));
     }
     let (books, _) = daemon.finish();
-    assert_eq!((books.accepted, books.frames_answered, books.bytes_received), (2, 7, 35));
+    assert_eq!((books.accepted, books.frames_answered, books.payload_bytes), (2, 7, 35));
 }
 
 #[test]

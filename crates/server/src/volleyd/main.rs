@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use volley_cli::{Exit, raise_descriptor_limit};
-use volley_server::{Config, ConnectionLimit, ServeError, Summary, serve};
+use volley_server::{Books, Config, ConnectionLimit, ServeError, serve};
 
 fn main() -> Exit {
     let args = Args::parse();
@@ -52,11 +52,11 @@ async fn run(args: Args) -> Result<(), Exit> {
         let shutdown = shutdown.clone();
         servers.spawn(serve(listener, config.clone(), async move { shutdown.cancelled().await }));
     }
-    let mut total = Summary::default();
+    let mut total = Books::default();
     let mut outcome = Ok(());
     while let Some(served) = servers.join_next().await {
         match served {
-            Ok(Ok(summary)) => total += &summary,
+            Ok(Ok(books)) => total += &books,
             Ok(Err(error)) => {
                 report_fatal(&error);
                 outcome = Err(Exit::Unavailable);
@@ -74,10 +74,10 @@ async fn run(args: Args) -> Result<(), Exit> {
     }
     info!(
         accepted = total.accepted,
-        refused = total.refused,
+        refused = total.refused(),
         frames_received = total.frames_received,
         frames_answered = total.frames_answered,
-        bytes_received = total.bytes_received,
+        payload_bytes = total.payload_bytes,
         ends = total.ends_in_words(),
         "done"
     );

@@ -30,7 +30,7 @@ pub(crate) struct Books {
     pub(crate) refused: u64,
     pub(crate) frames_received: u64,
     pub(crate) frames_answered: u64,
-    pub(crate) bytes_received: u64,
+    pub(crate) payload_bytes: u64,
     pub(crate) ends: BTreeMap<String, u64>,
 }
 
@@ -169,7 +169,7 @@ impl Books {
             .split_whitespace()
             .map(|field| field.rsplit('=').next().unwrap().parse().unwrap())
             .collect();
-        let [accepted, refused, frames_received, frames_answered, bytes_received] = numbers[..]
+        let [accepted, refused, frames_received, frames_answered, payload_bytes] = numbers[..]
         else {
             panic!("other books: {line}");
         };
@@ -182,7 +182,7 @@ impl Books {
                 (end.to_owned(), count.parse().unwrap())
             })
             .collect();
-        Self { accepted, refused, frames_received, frames_answered, bytes_received, ends }
+        Self { accepted, refused, frames_received, frames_answered, payload_bytes, ends }
     }
 
     pub(crate) fn ended(&self, end: &str) -> u64 {

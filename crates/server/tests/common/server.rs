@@ -7,7 +7,7 @@ use std::thread;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use volley_proto::ReplyKind;
-use volley_server::{Config, End, Negotiated, Responder, ServeError, Summary, bind, serve_with};
+use volley_server::{Books, Config, End, Negotiated, Responder, ServeError, bind, serve_with};
 
 use super::LIMIT;
 
@@ -16,7 +16,7 @@ use super::LIMIT;
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     shutdown: Option<oneshot::Sender<()>>,
-    outcome: Option<Receiver<Result<Summary, ServeError>>>,
+    outcome: Option<Receiver<Result<Books, ServeError>>>,
 }
 
 impl Server {
@@ -73,7 +73,7 @@ impl Server {
 
     /// Asks for the shutdown, waits for it and checks the books.
     #[track_caller]
-    pub(crate) fn finish(mut self) -> Summary {
+    pub(crate) fn finish(mut self) -> Books {
         self.shut_down();
         let summary = self.outcome().unwrap();
         check_books(&summary);
@@ -82,7 +82,7 @@ impl Server {
 
     /// Waits until the server ends.
     #[track_caller]
-    pub(crate) fn outcome(&mut self) -> Result<Summary, ServeError> {
+    pub(crate) fn outcome(&mut self) -> Result<Books, ServeError> {
         self.outcome.take().unwrap().recv_timeout(LIMIT).expect("the server ends in time")
     }
 }
@@ -98,14 +98,9 @@ impl Drop for Server {
 
 /// What holds for every server that has ended.
 #[track_caller]
-pub(crate) fn check_books(summary: &Summary) {
-    assert_eq!(summary.ends.values().sum::<u64>(), summary.accepted, "{summary}");
-    assert!(summary.frames_received >= summary.frames_answered, "{summary}");
-    assert_eq!(
-        summary.frames_received,
-        summary.frames_answered + summary.frames_dropped(),
-        "{summary}"
-    );
-    assert_eq!(summary.cut_off(), summary.ends.get(&End::CutOff).copied().unwrap_or(0));
-    assert!(summary.ends.values().all(|&n| n > 0), "{summary}");
+pub(crate) fn check_books(books: &Books) {
+    assert!(books.balance() && books.active == 0 && books.frames_pending == 0, "{books:?}");
+    assert_eq!(books.cut_off(), books.ends.get(&End::CutOff).copied().unwrap_or(0));
+    let counts = books.ends.values().chain(books.dropped.values()).chain(books.refused.values());
+    assert!(counts.copied().all(|n| n > 0), "{books:?}");
 }

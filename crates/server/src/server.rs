@@ -19,9 +19,12 @@ use tracing::{debug, info, warn};
 use crate::accept::{self, Backoff, Fault, fault};
 use crate::bind::{BACKLOG, TUNE_ACCEPTED, tune};
 use crate::connection::Connection;
-use crate::refusal::{AT_LIMIT, NO_DESCRIPTORS, Refusals};
+use crate::limits::rate::Bucket;
+use crate::refusal::Refusals;
 use crate::roster::Roster;
-use crate::{Config, Negotiated, Responder, Summary};
+use crate::seat::Seat;
+use crate::sweep::sweep;
+use crate::{Books, Config, Handle, Negotiated, Refusal, Responder};
 
 /// How many connections are refused in a row for want of descriptors before the others on this
 /// thread, which may free some, get their turn.
@@ -50,7 +53,7 @@ pub enum ServeError {
 /// idle connections at once and the others when they are done or when [`Config::drain`] is over.
 ///
 /// Each connection is a task of its own on the current runtime. Dropping the returned future ends
-/// them all without draining.
+/// them all without draining. [`Server`] does the same, and lets you look at it meanwhile.
 ///
 /// # Errors
 ///
@@ -60,9 +63,8 @@ pub async fn serve(
     listener: TcpListener,
     config: Config,
     shutdown: impl Future,
-) -> Result<Summary, ServeError> {
-    let responder = Negotiated::new(config.reply);
-    serve_with(listener, config, responder, shutdown).await
+) -> Result<Books, ServeError> {
+    Server::new(listener, config)?.run(shutdown).await
 }
 
 /// As [`serve`], with replies of your own: each connection gets a clone of `responder`.
@@ -79,54 +81,109 @@ pub async fn serve_with<R: Responder>(
     config: Config,
     responder: R,
     shutdown: impl Future,
-) -> Result<Summary, ServeError> {
-    tune(&SockRef::from(&listener)).map_err(ServeError::Listener)?;
-    accept::spare().take_back();
-    let mut server = Server {
-        listener,
-        responder,
-        roster: Arc::default(),
-        tasks: TaskTracker::new(),
-        refusals: Refusals::new(),
-        backoff: Backoff::new(),
-        paused_until: None,
-        config,
-    };
-    // Whatever way this future ends, no connection outlives it.
-    let _guard = CutOff(Arc::clone(&server.roster));
-    let mut shutdown = pin!(shutdown);
-    loop {
-        // Cancel safe: `next` only waits.
-        tokio::select! {
-            biased;
-            _ = &mut shutdown => break,
-            accepted = server.next() => server.take(accepted).await?,
-        }
-    }
-    server.drain().await
+) -> Result<Books, ServeError> {
+    Server::with_responder(listener, config, responder)?.run(shutdown).await
 }
 
 /// Numbers connections over all listeners of the process, for the log.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-struct Server<R> {
+/// A listener that is going to be served.
+#[derive(Debug)]
+pub struct Server<R = Negotiated> {
     listener: TcpListener,
     responder: R,
-    config: Config,
     roster: Arc<Roster>,
     tasks: TaskTracker,
     refusals: Refusals,
     backoff: Backoff,
+    /// What is left of [`Config::accept_rate`].
+    allowance: Option<Bucket>,
     /// Nothing is accepted before this instant.
     paused_until: Option<Instant>,
 }
 
+impl Server {
+    /// With echoes or receipts for replies.
+    ///
+    /// # Errors
+    ///
+    /// When `listener` is no listening TCP socket.
+    pub fn new(listener: TcpListener, config: Config) -> Result<Self, ServeError> {
+        let responder = Negotiated::new(config.reply);
+        Self::with_responder(listener, config, responder)
+    }
+}
+
 impl<R: Responder> Server<R> {
+    /// With replies of your own: each connection gets a clone of `responder`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::new`].
+    pub fn with_responder(
+        listener: TcpListener,
+        config: Config,
+        responder: R,
+    ) -> Result<Self, ServeError> {
+        tune(&SockRef::from(&listener)).map_err(ServeError::Listener)?;
+        let address = listener.local_addr().map_err(ServeError::Listener)?;
+        accept::spare().take_back();
+        Ok(Self {
+            listener,
+            responder,
+            roster: Arc::new(Roster::new(address, config)),
+            tasks: TaskTracker::new(),
+            refusals: Refusals::new(),
+            backoff: Backoff::new(),
+            allowance: None,
+            paused_until: None,
+        })
+    }
+
+    /// To look at it while it runs.
+    pub fn handle(&self) -> Handle {
+        Handle::new(Arc::clone(&self.roster))
+    }
+
+    /// Serves until `shutdown` completes, then drains, as [`serve`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`serve`].
+    pub async fn run(self, shutdown: impl Future) -> Result<Books, ServeError> {
+        let roster = Arc::clone(&self.roster);
+        // Whatever way this future ends, no connection outlives it.
+        let _guard = CutOff(Arc::clone(&roster));
+        // Cancel safe: the sweep is over when the server is.
+        tokio::select! {
+            books = self.accept_and_drain(shutdown) => books,
+            never = sweep(&roster) => match never {},
+        }
+    }
+
+    async fn accept_and_drain(mut self, shutdown: impl Future) -> Result<Books, ServeError> {
+        let mut shutdown = pin!(shutdown);
+        loop {
+            // Cancel safe: `next` only waits.
+            tokio::select! {
+                biased;
+                _ = &mut shutdown => break,
+                accepted = self.next() => self.take(accepted).await?,
+            }
+        }
+        self.drain().await
+    }
+
     /// Waits out a pause, then for the next connection.
     async fn next(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         if let Some(until) = self.paused_until {
             sleep_until(until).await;
             self.paused_until = None;
+        }
+        if let Some(until) = self.too_fast() {
+            self.roster.book(|books| books.accept_pauses += 1);
+            sleep_until(until).await;
         }
         poll_fn(|cx| self.poll_accept(cx)).await
     }
@@ -144,7 +201,11 @@ impl<R: Responder> Server<R> {
             }
             Err(error) => error,
         };
-        match fault(&error) {
+        let fault = fault(&error);
+        if let Some(kind) = fault.kind() {
+            self.roster.book(|books| *books.accept_errors.entry(kind).or_default() += 1);
+        }
+        match fault {
             Fault::Peer => debug!(%error, "a connection died before it was accepted"),
             Fault::Listener => return Err(ServeError::Listener(error)),
             Fault::Machine => self.pause(&error),
@@ -154,26 +215,42 @@ impl<R: Responder> Server<R> {
     }
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let Some(permit) = self.config.connections.try_acquire() else {
-            self.roster.book(|books| books.refused += 1);
-            self.refusals.refuse(stream, AT_LIMIT, &self.tasks);
-            return;
+        if let Some(allowance) = &mut self.allowance {
+            allowance.spend(1.0);
+        }
+        let permit = match self.roster.config().connections.try_acquire(peer.ip()) {
+            Ok(permit) => permit,
+            Err(full) => {
+                self.book_refusals(full.into(), 1);
+                self.refusals.refuse(stream, full.into(), &self.tasks);
+                return;
+            }
         };
-        self.roster.book(|books| books.accepted += 1);
         if TUNE_ACCEPTED && let Err(error) = tune(&SockRef::from(&stream)) {
             // The peer has gone already; its first read will say so.
             debug!(%peer, %error, "cannot set the socket's options");
         }
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let connection = Connection::new(
-            stream,
-            (id, peer),
-            self.responder.clone(),
-            self.config.max_frame,
-            Arc::clone(&self.roster),
-            permit,
-        );
-        self.tasks.spawn(connection.run());
+        let seat = Arc::new(Seat::new(id, peer, permit));
+        let roster = Arc::clone(&self.roster);
+        let connection = Connection::new(stream, self.responder.clone(), roster, seat);
+        self.tasks.spawn(connection);
+    }
+
+    fn book_refusals(&self, why: Refusal, count: u64) {
+        self.roster.book(|books| *books.refused.entry(why).or_default() += count);
+    }
+
+    /// Until when nothing more may be accepted, if the rate has been reached.
+    fn too_fast(&mut self) -> Option<Instant> {
+        let rate = self.roster.config().accept_rate;
+        let Some(rate) = rate else {
+            self.allowance = None;
+            return None;
+        };
+        let allowance = self.allowance.get_or_insert_with(|| Bucket::new(rate));
+        allowance.set_rate(rate);
+        (allowance.fill() < 1.0).then(|| allowance.ready_at())
     }
 
     /// Refuses what waits in the backlog, one at a time on the spare descriptor, then pauses.
@@ -182,8 +259,8 @@ impl<R: Responder> Server<R> {
         while refused < REFUSALS_PER_TURN && poll_fn(|cx| self.poll_refuse(cx)).await {
             refused += 1;
         }
-        self.roster.book(|books| books.refused += refused);
         if refused > 0 {
+            self.book_refusals(Refusal::Descriptors, refused);
             self.backoff.reset();
         }
         self.pause(error);
@@ -195,7 +272,7 @@ impl<R: Responder> Server<R> {
         spare.lend();
         let accepted = self.listener.poll_accept(cx);
         if let Poll::Ready(Ok((stream, _))) = &accepted {
-            self.refusals.refuse_at_once(stream, NO_DESCRIPTORS);
+            self.refusals.refuse_at_once(stream, Refusal::Descriptors);
         }
         let refused = matches!(accepted, Poll::Ready(Ok(_)));
         drop(accepted);
@@ -251,13 +328,16 @@ impl<R: Responder> Server<R> {
         }
     }
 
-    async fn drain(mut self) -> Result<Summary, ServeError> {
-        let deadline = Instant::now() + self.config.drain.min(LONGEST_DRAIN);
-        self.empty_backlog().await;
-        let Self { listener, config, roster, tasks, refusals, .. } = self;
+    async fn drain(mut self) -> Result<Books, ServeError> {
+        let drain = self.roster.config().drain;
+        let deadline = Instant::now() + drain.min(LONGEST_DRAIN);
+        if !self.roster.leaves_backlog.load(Ordering::Relaxed) {
+            self.empty_backlog().await;
+        }
+        let Self { listener, roster, tasks, refusals, .. } = self;
         drop(listener);
         drop(refusals);
-        info!(connections = tasks.len(), drain = ?config.drain, "draining");
+        info!(connections = tasks.len(), ?drain, "draining");
         roster.drain(deadline);
         tasks.close();
         if timeout_at(deadline, tasks.wait()).await.is_err() {
@@ -265,7 +345,7 @@ impl<R: Responder> Server<R> {
             // Each ends with its next poll, or with its lingering close.
             let _ = timeout(AFTER_CUT_OFF, tasks.wait()).await;
         }
-        Ok(roster.summary())
+        Ok(roster.books())
     }
 }
 
