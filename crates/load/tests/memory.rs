@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use volley_cli::raise_descriptor_limit;
-use volley_server::{Config, Summary, bind, serve};
+use volley_server::{Books, Config, bind, serve};
 
 /// Connections of the two runs that are compared. The system may allow no more than a few thousand
 /// descriptors.
@@ -74,7 +74,7 @@ fn peak_resident(process: u32) -> Option<u64> {
 }
 
 /// A server on a thread of this process, whose memory does not count.
-fn start_server() -> (SocketAddr, oneshot::Sender<()>, JoinHandle<Summary>) {
+fn start_server() -> (SocketAddr, oneshot::Sender<()>, JoinHandle<Books>) {
     let (tell, told) = mpsc::channel();
     let (stop, stopped) = oneshot::channel();
     let server = thread::spawn(move || {
