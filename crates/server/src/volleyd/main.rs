@@ -3,6 +3,7 @@
 mod args;
 mod listen;
 mod logging;
+mod memory;
 mod signals;
 
 use std::io::{self, Write};
@@ -21,6 +22,7 @@ use volley_server::{Books, Config, ConnectionLimit, ServeError, serve};
 fn main() -> Exit {
     let args = Args::parse();
     logging::init(&args.log, args.log_format);
+    memory::give_back_in_background();
     let outcome = raise_descriptor_limit()
         .and_then(|_| runtime(args.threads.into()))
         .map_err(|error| {
