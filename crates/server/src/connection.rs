@@ -254,10 +254,10 @@ impl<S: Transport, R: Responder> Connection<S, R> {
         self.fault = Some(Box::new(fault));
     }
 
-    /// How long the frame is that has begun to arrive, with its head.
+    /// How long the frame is that has begun to arrive, with its head; 0 if none has.
     fn needs(&self) -> u64 {
         match parse(&self.kept, self.max_frame) {
-            Ok(Parsed::Incomplete { needs }) => needs as u64,
+            Ok(Parsed::Incomplete { needs }) if !self.kept.is_empty() => needs as u64,
             _ => 0,
         }
     }

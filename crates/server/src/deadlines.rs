@@ -132,8 +132,8 @@ impl Overdue {
 /// What was overdue, in words for the peer and for the log.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OverdueError {
-    #[error("no frame came within {0:?} of connecting")]
-    FirstFrame(Duration),
+    #[error("no whole frame came within {limit:?} of connecting")]
+    FirstFrame { limit: Duration, begun: bool },
     #[error("a frame of {bytes} bytes did not come within {limit:?}")]
     Frame { bytes: u64, limit: Duration },
     #[error("no frame came for {0:?}")]
@@ -147,8 +147,8 @@ pub(crate) enum OverdueError {
 impl OverdueError {
     pub(crate) const fn reason(&self) -> Reason {
         match self {
-            Self::FirstFrame(_) | Self::Idle(_) => Reason::Idle,
-            Self::Frame { .. } => Reason::FrameTooSlow,
+            Self::FirstFrame { begun: false, .. } | Self::Idle(_) => Reason::Idle,
+            Self::FirstFrame { begun: true, .. } | Self::Frame { .. } => Reason::FrameTooSlow,
             Self::Write(_) => Reason::ReaderTooSlow,
             Self::Lifetime(_) => Reason::LifetimeOver,
         }
@@ -156,16 +156,16 @@ impl OverdueError {
 }
 
 impl Deadlines {
-    /// Puts it in words; `bytes` is the size of the frame that is arriving.
+    /// Puts it in words; `bytes` is the size of the frame that is arriving, or 0.
     pub(crate) fn explain(&self, overdue: Overdue, bytes: u64) -> OverdueError {
         // One that was switched off meanwhile has no length any more.
         match overdue {
-            Overdue::FirstFrame => OverdueError::FirstFrame(self.first_frame.unwrap_or_default()),
+            Overdue::FirstFrame => OverdueError::FirstFrame {
+                limit: brief(self.with_size(self.first_frame.unwrap_or_default(), bytes)),
+                begun: bytes > 0,
+            },
             Overdue::Frame => {
-                let limit = self.with_size(self.frame.unwrap_or_default(), bytes);
-                // Nobody wants to read nanoseconds.
-                let limit =
-                    Duration::from_millis(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+                let limit = brief(self.with_size(self.frame.unwrap_or_default(), bytes));
                 OverdueError::Frame { bytes, limit }
             }
             Overdue::Idle => OverdueError::Idle(self.idle.unwrap_or_default()),
@@ -173,6 +173,11 @@ impl Deadlines {
             Overdue::Lifetime => OverdueError::Lifetime(self.lifetime.unwrap_or_default()),
         }
     }
+}
+
+/// Nobody wants to read nanoseconds.
+fn brief(limit: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

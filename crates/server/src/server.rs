@@ -250,7 +250,7 @@ impl<R: Responder> Server<R> {
         };
         let allowance = self.allowance.get_or_insert_with(|| Bucket::new(rate));
         allowance.set_rate(rate);
-        (allowance.fill() < 1.0).then(|| allowance.ready_at())
+        allowance.ready_at()
     }
 
     /// Refuses what waits in the backlog, one at a time on the spare descriptor, then pauses.

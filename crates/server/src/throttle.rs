@@ -42,11 +42,10 @@ impl Throttle {
     /// Waits until a frame and a byte may be taken.
     pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let waits = [&mut self.frames, &mut self.bytes]
-                .into_iter()
-                .flatten()
-                .filter_map(|bucket| (bucket.fill() < 1.0).then(|| bucket.ready_at()));
-            let Some(until) = waits.max() else { return Poll::Ready(()) };
+            let buckets = [&mut self.frames, &mut self.bytes].into_iter().flatten();
+            let Some(until) = buckets.filter_map(Bucket::ready_at).max() else {
+                return Poll::Ready(());
+            };
             self.alarm.as_mut().reset(until);
             ready!(self.alarm.as_mut().poll(cx));
         }

@@ -8,6 +8,9 @@ use tokio::time::Instant;
 /// milliseconds does not lower the rate, short enough that a second holds hardly more than asked.
 const BURST: f64 = 0.1;
 
+/// The part of it that is waited for: 25 ms' worth.
+const PIECE: f64 = 0.25;
+
 /// Spent in advance and earned back over time. What is spent may be more than there is: a frame is
 /// not taken in parts.
 #[derive(Debug)]
@@ -27,16 +30,22 @@ impl Bucket {
         self.per_second = per_second;
     }
 
-    /// How much may be spent now; 0 or less when it has to wait.
-    pub(crate) fn fill(&mut self) -> f64 {
+    /// When something may be spent again; `None` is now. A wait is for a part of the burst, so that
+    /// what is slowed down is done in pieces worth waking up for.
+    pub(crate) fn ready_at(&mut self) -> Option<Instant> {
         let now = Instant::now();
         let earned = (now - self.filled_at).as_secs_f64() * self.per_second;
-        self.tokens = (self.tokens + earned).min(burst(self.per_second));
+        let burst = burst(self.per_second);
+        self.tokens = (self.tokens + earned).min(burst);
         self.filled_at = now;
-        self.tokens
+        let missing = (burst * PIECE).max(1.0) - self.tokens;
+        // A rate so low that it can't be waited for is waited for a day at a time.
+        let wait =
+            || Duration::try_from_secs_f64(missing / self.per_second).unwrap_or(DAY).min(DAY);
+        (missing > 0.0).then(|| now + wait())
     }
 
-    /// How many whole ones there were when it was last filled.
+    /// How many whole tokens there are.
     pub(crate) fn whole(&self) -> usize {
         #[expect(clippy::cast_possible_truncation, reason = "it saturates, at both ends")]
         let whole = self.tokens as usize;
@@ -45,14 +54,6 @@ impl Bucket {
 
     pub(crate) fn spend(&mut self, tokens: f64) {
         self.tokens -= tokens;
-    }
-
-    /// When there will be a whole token again, or now.
-    pub(crate) fn ready_at(&self) -> Instant {
-        let missing = (1.0 - self.tokens).max(0.0);
-        // A rate so low that it can't be waited for is waited for a day at a time.
-        let wait = Duration::try_from_secs_f64(missing / self.per_second).unwrap_or(DAY).min(DAY);
-        self.filled_at + wait
     }
 }
 
@@ -64,43 +65,51 @@ fn burst(per_second: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::{advance, sleep_until};
+    use tokio::time::sleep_until;
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_burst_of_a_tenth_of_a_second_then_the_rate() {
-        let mut bucket = Bucket::new(1000.0);
-        let mut taken = 0;
+    /// How many tokens are spent in ten seconds by one who takes all there are.
+    async fn spent_in_ten_seconds(per_second: f64) -> u32 {
+        let mut bucket = Bucket::new(per_second);
+        let mut spent = 0;
         let end = Instant::now() + Duration::from_secs(10);
-        loop {
-            while bucket.fill() >= 1.0 {
-                bucket.spend(1.0);
-                taken += 1;
+        while Instant::now() < end {
+            match bucket.ready_at() {
+                Some(until) => sleep_until(until.min(end)).await,
+                None => {
+                    bucket.spend(1.0);
+                    spent += 1;
+                }
             }
-            if Instant::now() >= end {
-                break;
-            }
-            sleep_until(bucket.ready_at().min(end)).await;
         }
-        assert!((10_099..=10_101).contains(&taken), "{taken}");
+        spent
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_of_a_tenth_of_a_second_and_the_rate() {
+        for rate in [1000_u32, 100, 10, 1] {
+            let spent = spent_in_ten_seconds(rate.into()).await;
+            let most = 10 * rate + (rate / 10).max(1);
+            assert!((10 * rate..=most).contains(&spent), "{spent} at {rate}/s");
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_debt_is_paid_back() {
         let mut bucket = Bucket::new(10.0);
-        assert!((bucket.fill() - 1.0).abs() < 1e-9);
+        assert_eq!(bucket.ready_at(), None);
         bucket.spend(21.0);
-        assert_eq!(bucket.ready_at() - Instant::now(), Duration::from_millis(2100));
-        advance(Duration::from_millis(2100)).await;
-        assert!((bucket.fill() - 1.0).abs() < 1e-6);
+        let wait = bucket.ready_at().unwrap() - Instant::now();
+        assert_eq!(wait, Duration::from_millis(2100));
+        sleep_until(Instant::now() + wait).await;
+        assert_eq!((bucket.ready_at(), bucket.whole()), (None, 1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_rate_close_to_none_is_waited_for_a_day_at_a_time() {
         let mut bucket = Bucket::new(1e-12);
-        bucket.fill();
         bucket.spend(1.0);
-        assert_eq!(bucket.ready_at() - Instant::now(), DAY);
+        assert_eq!(bucket.ready_at(), Some(Instant::now() + DAY));
     }
 }

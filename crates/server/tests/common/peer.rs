@@ -27,6 +27,12 @@ impl Peer {
         Self::new(TcpStream::connect_timeout(&address, LIMIT).unwrap())
     }
 
+    /// From an address of this host's own.
+    pub(crate) fn connect_from(local: &str, address: SocketAddr) -> Self {
+        let local = SocketAddr::new(local.parse().unwrap(), 0);
+        Self::connect_with(address, |socket| socket.bind(&local.into()).unwrap())
+    }
+
     /// With a receive buffer of about this size, so that replies soon get stuck.
     pub(crate) fn connect_narrow(address: SocketAddr, buffer: usize) -> Self {
         Self::connect_with(address, |socket| socket.set_recv_buffer_size(buffer).unwrap())
@@ -89,6 +95,21 @@ impl Peer {
         }
         self.stream.set_write_timeout(Some(LIMIT)).unwrap();
         pushed
+    }
+
+    /// Writes copies of `unit`, and reads nothing, until the server ends the connection.
+    #[track_caller]
+    pub(crate) fn push_until_reset(&mut self, unit: &[u8]) {
+        let error = self.stream.write_all(&unit.repeat((64 << 20) / unit.len())).unwrap_err();
+        let ended = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+        assert!(ended.contains(&error.kind()), "{error}");
+    }
+
+    /// Reads a byte, if there is one.
+    pub(crate) fn read_a_little(&mut self) {
+        self.stream.set_nonblocking(true).unwrap();
+        let _ = self.stream.read(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
     }
 
     #[track_caller]

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
+use std::time::Instant;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use volley_proto::ReplyKind;
-use volley_server::{Books, Config, End, Negotiated, Responder, ServeError, bind, serve_with};
+use volley_server::{Books, Config, End, Handle, Negotiated, Responder, ServeError, bind};
 
 use super::LIMIT;
 
@@ -15,6 +16,7 @@ use super::LIMIT;
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    pub(crate) handle: Handle,
     shutdown: Option<oneshot::Sender<()>>,
     outcome: Option<Receiver<Result<Books, ServeError>>>,
 }
@@ -45,7 +47,7 @@ impl Server {
         responder: impl Responder,
         prepare: impl FnOnce(&TcpListener) + Send + 'static,
     ) -> Self {
-        let (bound, address) = mpsc::channel();
+        let (bound, handle) = mpsc::channel();
         let (done, outcome) = mpsc::channel();
         let (shutdown, asked) = oneshot::channel::<()>();
         thread::spawn(move || {
@@ -54,14 +56,26 @@ impl Server {
             let served = runtime.block_on(async {
                 let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
                 prepare(&listener);
-                bound.send(listener.local_addr().unwrap()).unwrap();
-                serve_with(listener, config, responder, asked).await
+                let server = volley_server::Server::with_responder(listener, config, responder)?;
+                bound.send(server.handle()).unwrap();
+                server.run(asked).await
             });
             // Nobody may be left to hear it.
             let _ = done.send(served);
         });
-        let address = address.recv_timeout(LIMIT).unwrap();
-        Self { address, shutdown: Some(shutdown), outcome: Some(outcome) }
+        let handle: Handle = handle.recv_timeout(LIMIT).unwrap();
+        let address = handle.local_addr();
+        Self { address, handle, shutdown: Some(shutdown), outcome: Some(outcome) }
+    }
+
+    /// Waits until `so` is true of it.
+    #[track_caller]
+    pub(crate) fn wait_until(&self, so: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + LIMIT;
+        while !so(self) {
+            assert!(Instant::now() < deadline, "{:?}", self.handle.connections());
+            thread::yield_now();
+        }
     }
 
     /// Asks for the shutdown, and does not wait for it.
