@@ -38,8 +38,11 @@ use crate::transport::Transport;
 use crate::unsent::Unsent;
 use crate::{End, Responder};
 
-/// How many batches a connection may answer before the others on its thread get their turn.
-const BATCHES_PER_POLL: usize = 4;
+/// What a connection may do before the others on its thread get their turn.
+const STEPS_PER_TURN: usize = 4;
+
+/// How much it may have read by then: one read can bring in as much.
+const BYTES_PER_TURN: u64 = READ_LEN as u64;
 
 /// Serves one peer, as the body of one task.
 #[derive(Debug)]
@@ -109,12 +112,8 @@ impl<S: Transport, R: Responder> Connection<S, R> {
     /// how.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         match ready!(self.poll_serve(cx)) {
-            // What has arrived counts as received, also if the runtime does not know it yet. It
-            // looks at the sockets before it runs a task that has yielded.
-            Err(End::Drained) if self.stream.has_input() => {
-                let _ = pin!(yield_now()).poll(cx);
-                Poll::Pending
-            }
+            // What has arrived counts as received, also if the runtime does not know it yet.
+            Err(End::Drained) if self.stream.has_input() => end_turn(cx),
             Err(end) => Poll::Ready(end),
             Ok(never) => match never {},
         }
@@ -122,11 +121,14 @@ impl<S: Transport, R: Responder> Connection<S, R> {
 
     fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Result<Infallible, End>> {
         let polled = scratch::lend(|scratch| {
-            for _ in 0..BATCHES_PER_POLL {
+            let turn_ends = self.seat().read() + BYTES_PER_TURN;
+            for _ in 0..STEPS_PER_TURN {
                 ready!(self.poll_step(cx, scratch))?;
+                if self.seat().read() >= turn_ends {
+                    break;
+                }
             }
-            cx.waker().wake_by_ref();
-            Poll::Pending
+            end_turn(cx)
         });
         if polled.is_pending() {
             self.show();
@@ -657,6 +659,16 @@ impl<S, R> Drop for Connection<S, R> {
         self.member.roster.buffers.recount(&self.seat().buffered, 0);
         self.member.end(self.end, self.seat().frames() - self.unanswered());
     }
+}
+
+/// Gives the others their turn, then goes on. The runtime looks at the sockets before it runs a
+/// task that has yielded; before one that has woken itself it does only after
+/// [`event_interval`](tokio::runtime::Builder::event_interval) tasks, and one connection that
+/// always has something to do would hold up all the others for as many turns.
+fn end_turn<T>(cx: &mut Context<'_>) -> Poll<T> {
+    // It is never ready when polled for the first time.
+    let _ = pin!(yield_now()).poll(cx);
+    Poll::Pending
 }
 
 /// A read of no bytes is the end of the stream.

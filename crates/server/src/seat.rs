@@ -182,6 +182,10 @@ impl Seat {
         self.payload_bytes.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
     /// Whoever sees an answered frame shall see it received, too: so it is stored first here.
     #[inline]
     pub(crate) fn show_frames(&self, frames: u64, payload_bytes: u64, answered: u64) {

@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -78,6 +80,24 @@ impl Peer {
     pub(crate) fn send_aside(&self, bytes: Vec<u8>) -> thread::JoinHandle<io::Result<()>> {
         let mut stream = self.stream.try_clone().unwrap();
         thread::spawn(move || stream.write_all(&bytes))
+    }
+
+    /// Sends copies of `unit` and reads what comes back, both as fast as it can be done, until it
+    /// is over.
+    pub(crate) fn flood(self, unit: Vec<u8>, over: Arc<AtomicBool>) -> thread::JoinHandle<()> {
+        let mut reader = self.stream.try_clone().unwrap();
+        let mut writer = self.stream;
+        thread::spawn(move || {
+            let discard = thread::spawn(move || {
+                let mut bytes = vec![0; 1 << 18];
+                while matches!(reader.read(&mut bytes), Ok(1..)) {}
+            });
+            while !over.load(Ordering::Relaxed) {
+                writer.write_all(&unit).unwrap();
+            }
+            writer.shutdown(Shutdown::Write).unwrap();
+            discard.join().unwrap();
+        })
     }
 
     /// Writes copies of `unit` until nothing more has been taken for `patience`. Returns how many
