@@ -19,7 +19,7 @@ fn resident_kib(daemon: &Volleyd) -> u64 {
 
 #[test]
 fn half_a_minute_after_a_burst_of_large_frames_their_memory_is_given_back() {
-    let daemon = Volleyd::start(&["--log", "warn"]);
+    let daemon = Volleyd::start(&[]);
     let mut lasting: Vec<_> = (0..20).map(|_| daemon.connect()).collect();
     lasting.iter_mut().for_each(|peer| peer.echoes(b"before"));
     let before = resident_kib(&daemon);
