@@ -99,7 +99,8 @@ fn warn(cpus: &Cpus) {
     }
 }
 
-fn parse_seconds(text: &str) -> Result<Duration, String> {
+/// From 0.01 s to an hour.
+pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map_err(|_| format!("`{text}` is no number of seconds"))?;
     if !(0.01..=3600.0).contains(&seconds) {
         return Err(format!("{seconds} seconds: it must be from 0.01 to 3600"));

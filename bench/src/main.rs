@@ -1,12 +1,14 @@
 //! Measures how near servers and load generators of length-prefixed frames come to the limit of the
 //! machine.
 //!
-//! Here is only the command line. A visible mode (`server`, `load`, `idle`) starts this same program
+//! Here is only the command line. A visible mode (`server`, `load`, `idle`, `fairness`) starts this same program
 //! again for each side of a measurement, as one of the hidden subcommands.
 
 mod child;
 mod comparison;
 mod descriptors;
+mod fairness;
+mod flood;
 mod framed_echo;
 mod generator;
 mod grid;
@@ -46,6 +48,8 @@ enum Mode {
     Load(load::Args),
     /// Resident bytes of each server per idle connection
     Idle(idle::Args),
+    /// How long 100 connections wait beside one that floods the daemon, and without it
+    Fairness(fairness::Args),
 
     /// Runs a command on one CPU, and for no longer than its parent lives
     #[command(hide = true)]
@@ -62,6 +66,9 @@ enum Mode {
     /// Opens connections, uses each once and holds them
     #[command(hide = true)]
     RawIdle(raw_idle::Args),
+    /// Floods a server over one connection
+    #[command(hide = true)]
+    Flood(flood::Args),
 }
 
 fn main() -> Exit {
@@ -69,11 +76,13 @@ fn main() -> Exit {
         Mode::Server(args) => server::run(&args),
         Mode::Load(args) => load::run(&args),
         Mode::Idle(args) => idle::run(&args),
+        Mode::Fairness(args) => fairness::run(&args),
         Mode::Pinned(args) => pinned::run(&args),
         Mode::RawEcho(args) => raw_echo::run(&args),
         Mode::FramedEcho(args) => framed_echo::run(&args),
         Mode::RawLoad(args) => raw_load::run(&args),
         Mode::RawIdle(args) => raw_idle::run(&args),
+        Mode::Flood(args) => flood::run(&args),
     };
     match done {
         Ok(()) => Exit::Success,

@@ -59,11 +59,7 @@ impl Args {
         let mut command = vec![path.into_os_string()];
         command.extend(["--listen", "tcp://127.0.0.1:0"].map(OsString::from));
         command.extend(self.daemon_args.filled(&[]));
-        Target {
-            name: "volleyd".to_owned(),
-            reply_size: self.reply_size,
-            command: Command::Announces(command),
-        }
+        Target { reply_size: self.reply_size, ..Target::announcing("volleyd", command) }
     }
 }
 
@@ -113,10 +109,15 @@ impl Target {
         Self::own("framed-echo", [])
     }
 
+    /// A server that says where it listens.
+    pub(crate) fn announcing(name: &str, command: Vec<OsString>) -> Self {
+        Self { name: name.to_owned(), reply_size: None, command: Command::Announces(command) }
+    }
+
     fn own<const N: usize>(name: &str, arguments: [&str; N]) -> Result<Self> {
         let mut command = own_command([name])?;
         command.extend(arguments.map(OsString::from));
-        Ok(Self { name: name.to_owned(), reply_size: None, command: Command::Announces(command) })
+        Ok(Self::announcing(name, command))
     }
 
     /// Starts it on one CPU, or on any, and waits until it accepts connections.
