@@ -113,16 +113,7 @@ impl Daemon {
     ///
     /// When it has ended already.
     pub fn terminate(&self) {
-        self.signal(Signal::TERM);
-    }
-
-    /// Sends it a signal.
-    ///
-    /// # Panics
-    ///
-    /// When it has ended already.
-    pub fn signal(&self, signal: Signal) {
-        kill_process(self.process().0, signal).unwrap();
+        kill_process(self.process().0, Signal::TERM).unwrap();
     }
 
     /// Its process, to be held up.
