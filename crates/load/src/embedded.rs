@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use volley_proto::{Endpoint, MaxFrame};
-use volley_server::{Config, ServeError, bind, serve};
+use volley_server::{Config, Deadlines, ServeError, bind, serve};
 
 /// The name of the server's threads, by which their processor time is found.
 const THREAD_NAME: &str = "target";
@@ -41,6 +41,8 @@ impl Embedded {
         let mut config = Config::default();
         config.max_frame = max_frame;
         config.drain = Duration::ZERO;
+        // Its peers are ours, and may be as slow or as idle as they are told to be.
+        config.deadlines = Deadlines::off();
         let thread = thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || {
             runtime.block_on(async {
                 let Some(listener) = listen(&tell) else { return Ok(()) };
