@@ -6,7 +6,7 @@ mod common;
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
@@ -260,6 +260,25 @@ async fn connections_made_before_the_shutdown_are_served() {
             peer.expect_end();
         }
     }
+}
+
+#[tokio::test]
+async fn connections_made_before_the_shutdown_can_be_left_to_another_server() {
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let kept = listener.as_fd().try_clone_to_owned().unwrap();
+    let mut peer = Peer::connect(address);
+    peer.send(data(b"hello"));
+    let server = volley_server::Server::new(listener, Config::default()).unwrap();
+    server.handle().leave_backlog();
+    // It is shut down before it has accepted anything.
+    let books = timeout(LIMIT, server.run(async {})).await.unwrap().unwrap();
+    assert_eq!(books.accepted, 0);
+    let next = TcpListener::from_std(kept.into()).unwrap();
+    let books = timeout(LIMIT, serve(next, Config::default(), async {})).await.unwrap().unwrap();
+    assert_eq!((books.accepted, books.frames_answered), (1, 1));
+    peer.expect(data(b"hello"));
+    peer.expect_end();
 }
 
 #[tokio::test]
