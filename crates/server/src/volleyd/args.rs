@@ -14,7 +14,9 @@ use volley_proto::{Endpoint, MaxFrame};
 ///
 /// For each listener it prints a line on stdout as soon as it accepts: `listening
 /// tcp://127.0.0.1:7007`. Logs go to stderr. SIGTERM or SIGINT stops accepting and drains the open
-/// connections; a second one exits at once.
+/// connections; a second one exits at once. With --drain-delay the first only makes the daemon not
+/// ready, the second begins the drain, and the third exits. SIGUSR2 starts the program anew and
+/// hands the listeners over to it; if it does not get ready, this one goes on.
 #[derive(Debug, Parser)]
 #[command(name = "volleyd", version, max_term_width = 100)]
 #[command(after_help = "\
@@ -29,10 +31,12 @@ Exit codes:
   2         wrong usage
   68, 69    a name was not found; cannot bind
   74        stdout can't be written
+  78        a socket was passed that no listener wants
   130, 143  ended by a second signal")]
 pub(crate) struct Args {
-    /// Where to listen; can be given more than once. Port 0 lets the system choose
-    #[arg(long, value_name = "ENDPOINT", default_values_t = [Endpoint::DEFAULT])]
+    /// Where to listen; can be given more than once. Port 0 lets the system choose [default: the
+    /// sockets that a service manager passes, else tcp://127.0.0.1:7007]
+    #[arg(long, value_name = "ENDPOINT")]
     pub(crate) listen: Vec<Endpoint>,
 
     /// The reply that a frame gets, unless the client asks for the other with HELLO
@@ -51,6 +55,12 @@ pub(crate) struct Args {
     /// How long connections may go on after a signal
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
     pub(crate) drain: Duration,
+
+    /// How long to accept connections after a signal, and say that none should come any more, before
+    /// the drain begins
+    #[arg(long, value_name = "DURATION", env = "VOLLEYD_DRAIN_DELAY", default_value = "0s")]
+    #[arg(value_parser = parse_duration)]
+    pub(crate) drain_delay: Duration,
 
     /// Worker threads [default: one per CPU that the process may use]
     #[arg(long, value_name = "N", default_value_t = default_threads(), hide_default_value = true)]

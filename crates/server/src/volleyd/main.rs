@@ -1,59 +1,136 @@
-//! The daemon: flags, logging, signals, stdout and exit codes around [`volley_server::serve`].
+//! The daemon: flags, logging, signals, stdout and exit codes around [`volley_server`].
 
 mod args;
+mod handover;
+mod inherit;
+mod lifecycle;
+mod limits;
 mod listen;
 mod logging;
 mod memory;
+mod notify;
+mod probe;
+mod readiness;
 mod signals;
+mod watchdog;
 
 use std::io::{self, Write};
 
 use args::Args;
 use clap::Parser;
+use handover::{Predecessor, Program};
+use inherit::{InheritError, Inherited};
+use lifecycle::Lifecycle;
+use listen::{Listener, Wanted, listen};
 use logging::fatal;
-use tokio::net::TcpListener;
+use readiness::{Readiness, Stage};
+use signals::Signals;
 use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use volley_cli::{Exit, raise_descriptor_limit};
-use volley_server::{Books, Config, ConnectionLimit, ServeError, serve};
+use volley_server::{Books, Config, ConnectionLimit, Handle, ServeError, Server};
 
 fn main() -> Exit {
+    // First of all, as long as there is one thread.
+    let inherited = Inherited::from_environment();
     let args = Args::parse();
     logging::init(&args.log, args.log_format);
     memory::give_back_in_background();
     let outcome = raise_descriptor_limit()
         .and_then(|_| runtime(args.threads.into()))
-        .map_err(|error| {
-            fatal(&format_args!("cannot set up the process: {error}"));
-            Exit::Unavailable
-        })
-        .and_then(|runtime| runtime.block_on(run(args)));
+        .map_err(cannot("set up the process"))
+        .and_then(|runtime| runtime.block_on(run(args, inherited)));
     logging::finish();
     outcome.err().unwrap_or(Exit::Success)
 }
 
-async fn run(args: Args) -> Result<(), Exit> {
+async fn run(args: Args, inherited: Result<Inherited, InheritError>) -> Result<(), Exit> {
     let config = config(&args);
-    let shutdown = CancellationToken::new();
-    signals::install(shutdown.clone()).map_err(|error| {
-        fatal(&format_args!("cannot handle signals: {error}"));
-        Exit::Unavailable
-    })?;
-    let listeners = listen::bind_all(&args.listen).await.map_err(|error| {
+    let program = Program::this().map_err(cannot("find out which program this is"))?;
+    let signals = Signals::install().map_err(cannot("handle signals"))?;
+    let mut inherited = inherited.map_err(|error| {
         fatal(&error);
         error.exit()
     })?;
+    let predecessor = inherited.take_predecessor().map(Predecessor::new).transpose();
+    let predecessor = predecessor.map_err(cannot("speak to the old process"))?;
+    let wanted =
+        args.listen.iter().map(|endpoint| Wanted { endpoint: endpoint.clone(), name: None });
+    let wanted: Vec<_> = wanted.collect();
+    let listeners = listen(&wanted, inherited).await.map_err(|error| {
+        fatal(&error);
+        error.exit()
+    })?;
+    let heirlooms = listeners.iter().map(Listener::heirloom).collect::<io::Result<_>>();
+    let heirlooms = heirlooms.map_err(cannot("keep the listeners"))?;
+
     announce(&listeners).map_err(|error| {
         fatal(&format_args!("cannot write to stdout: {error}"));
         Exit::Io
     })?;
+    limits::tell(&config, args.threads);
+    let shutdown = CancellationToken::new();
     let mut servers = JoinSet::new();
-    for listener in listeners {
+    let mut handles = Vec::new();
+    for Listener { socket, address, is_kept, .. } in listeners {
+        limits::warn_if_open(address, &config);
+        let server = Server::new(socket, config.clone()).map_err(|error| {
+            report_fatal(&error);
+            Exit::Unavailable
+        })?;
+        let handle = server.handle();
+        if is_kept {
+            handle.leave_backlog();
+        }
+        handles.push(handle);
         let shutdown = shutdown.clone();
-        servers.spawn(serve(listener, config.clone(), async move { shutdown.cancelled().await }));
+        servers.spawn(server.run(async move { shutdown.cancelled().await }));
     }
+    let readiness = Readiness::new();
+    readiness.enter(Stage::Ready);
+    tokio::spawn(keep_manager_informed(predecessor, readiness.clone(), handles.clone()));
+    let lifecycle = Lifecycle {
+        readiness,
+        handles,
+        shutdown: shutdown.clone(),
+        drain_delay: args.drain_delay,
+        program,
+        heirlooms,
+    };
+    tokio::spawn(lifecycle.run(signals));
+    join(servers, &shutdown).await
+}
+
+/// Relieves the old process, if there is one, then tells the service manager how the daemon is.
+async fn keep_manager_informed(
+    predecessor: Option<Predecessor>,
+    readiness: Readiness,
+    handles: Vec<Handle>,
+) {
+    if let Some(predecessor) = predecessor {
+        predecessor.relieve().await;
+    }
+    if readiness.stage() == Stage::Ready {
+        notify::ready(&handles);
+    }
+    let listeners: Vec<_> = handles.iter().map(Handle::local_addr).collect();
+    let feed = async {
+        // Cancel safe: a round trip that is given up harms nobody.
+        tokio::select! {
+            () = readiness.draining() => {}
+            never = watchdog::feed(&listeners) => match never {},
+        }
+    };
+    tokio::join!(feed, notify::keep_status(&readiness, &handles));
+}
+
+/// Waits for the end of all servers. When one fails the others are ended.
+async fn join(
+    mut servers: JoinSet<Result<Books, ServeError>>,
+    shutdown: &CancellationToken,
+) -> Result<(), Exit> {
     let mut total = Books::default();
     let mut outcome = Ok(());
     while let Some(served) = servers.join_next().await {
@@ -86,6 +163,14 @@ async fn run(args: Args) -> Result<(), Exit> {
     outcome
 }
 
+/// What becomes of an error that the system's state is to blame for.
+fn cannot<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> Exit {
+    move |error| {
+        fatal(&format_args!("cannot {what}: {error}"));
+        Exit::Unavailable
+    }
+}
+
 fn config(args: &Args) -> Config {
     let mut config = Config::default();
     config.reply = args.reply.into();
@@ -102,11 +187,10 @@ fn config(args: &Args) -> Config {
 }
 
 /// One line per listener on stdout, which scripts wait for. That nobody reads it is no error.
-fn announce(listeners: &[TcpListener]) -> io::Result<()> {
+fn announce(listeners: &[Listener]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let mut write = || {
-        for listener in listeners {
-            let address = listener.local_addr()?;
+        for Listener { address, .. } in listeners {
             info!(endpoint = %format_args!("tcp://{address}"), "listening");
             writeln!(stdout, "listening tcp://{address}")?;
         }

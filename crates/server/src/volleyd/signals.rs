@@ -1,32 +1,53 @@
-//! SIGTERM and SIGINT: the first asks for a drain, the second ends the process.
+//! The signals that the daemon heeds. What becomes of them is decided in
+//! [`lifecycle`](crate::lifecycle).
 
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tokio::signal::unix::{self, SignalKind, signal};
 use volley_cli::Exit;
 
-use crate::logging;
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Signal {
+    /// SIGTERM or SIGINT: to go.
+    Stop {
+        name: &'static str,
+        /// How a process exits that goes at once.
+        exit: Exit,
+    },
+    /// SIGUSR2: to give the place to a new process.
+    HandOver,
+}
 
-/// From now on the first signal cancels `shutdown`.
-pub(crate) fn install(shutdown: CancellationToken) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::spawn(async move {
-        let mut next = async || {
-            tokio::select! {
-                _ = terminate.recv() => ("SIGTERM", Exit::Terminated),
-                _ = interrupt.recv() => ("SIGINT", Exit::Interrupted),
-            }
-        };
-        let (signal, _) = next().await;
-        info!(signal, "shutting down; a second signal exits at once");
-        shutdown.cancel();
-        let (signal, exit) = next().await;
-        warn!(signal, "exiting at once");
-        logging::finish();
-        std::process::exit(exit.code().into());
-    });
-    Ok(())
+/// Hears them.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+    hand_over: unix::Signal,
+}
+
+impl Signals {
+    /// From now on they don't end the process by themselves.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(crate) fn install() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hand_over: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// The next one. Cancel safe: none is lost.
+    pub(crate) async fn next(&mut self) -> Signal {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => Signal::Stop { name: "SIGTERM", exit: Exit::Terminated },
+            _ = self.interrupt.recv() => Signal::Stop { name: "SIGINT", exit: Exit::Interrupted },
+            _ = self.hand_over.recv() => Signal::HandOver,
+        }
+    }
 }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{LIMIT, Peer};
@@ -55,7 +57,12 @@ impl Volleyd {
     }
 
     fn clean(mut command: Command) -> Command {
-        command.env_remove("RUST_LOG").env_remove("NO_COLOR");
+        let heeded = ["RUST_LOG", "NO_COLOR", "VOLLEYD_DRAIN_DELAY", "NOTIFY_SOCKET"];
+        let passed =
+            ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"];
+        for name in heeded.into_iter().chain(passed) {
+            command.env_remove(name);
+        }
         command
     }
 
@@ -93,6 +100,19 @@ impl Volleyd {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits for the end of the process alone: others may go on writing to its log.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => return status,
+                None if Instant::now() > deadline => panic!("still running: {:#?}", self.seen),
+                None => thread::sleep(Duration::from_millis(5)),
+            }
+        }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -190,11 +210,29 @@ impl Books {
     }
 }
 
+/// Has `command` start with these sockets, from descriptor 3 on, as a service manager does.
+pub(crate) fn pass<'a>(
+    command: &mut Command,
+    sockets: impl IntoIterator<Item = (&'a str, OwnedFd)>,
+) {
+    let (names, sockets): (Vec<_>, Vec<_>) = sockets.into_iter().unzip();
+    command.env("LISTEN_FDS", names.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
+    let mappings =
+        (3..).zip(sockets).map(|(child_fd, parent_fd)| FdMapping { parent_fd, child_fd });
+    command.fd_mappings(mappings.collect()).unwrap();
+}
+
 /// Runs the daemon where it can't stay up. Returns its code, its stdout and its stderr.
 #[track_caller]
 pub(crate) fn exit_of(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
     let mut command = Volleyd::command();
     command.args(arguments).envs(environment.iter().copied());
+    exit_of_command(command)
+}
+
+/// The same of a command.
+#[track_caller]
+pub(crate) fn exit_of_command(mut command: Command) -> (i32, String, String) {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let stdout = lines(child.stdout.take().unwrap());

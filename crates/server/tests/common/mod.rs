@@ -12,7 +12,9 @@ mod server;
 
 use std::time::Duration;
 
-pub(crate) use daemon::{Books, Volleyd, exit_of, ipv6_is_missing, program_is_missing};
+pub(crate) use daemon::{
+    Books, Volleyd, exit_of, exit_of_command, ipv6_is_missing, pass, program_is_missing,
+};
 pub(crate) use peer::{Peer, Received};
 pub(crate) use server::{Server, check_books};
 

@@ -1,0 +1,249 @@
+//! Sockets that were there before this process: opened by a service manager, or by the volleyd
+//! whose place it takes. Both pass them as sd_listen_fds(3) describes, from descriptor 3 on:
+//!
+//! ```text
+//! LISTEN_FDS=3
+//! LISTEN_FDNAMES=public:admin:volleyd-handover
+//! ```
+//!
+//! Which listener a socket serves is decided in [`listen`](crate::listen), what the two processes
+//! say to each other in [`handover`](crate::handover).
+
+use std::env;
+use std::fmt;
+use std::io;
+use std::mem;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use listenfd::ListenFd;
+use socket2::SockRef;
+use volley_cli::Exit;
+
+/// The name of the admin listener's socket.
+pub(crate) const ADMIN: &str = "admin";
+
+/// The name of the stream between a process and the one that takes its place.
+pub(crate) const HANDOVER: &str = "volleyd-handover";
+
+/// Stands before the name of a socket that a predecessor has bound itself. Nobody else holds it
+/// once the predecessor has gone. It has no such meaning from anyone but a predecessor.
+pub(crate) const BOUND: &str = "volleyd-bound.";
+
+/// What has been passed and not been taken yet.
+#[derive(Debug, Default)]
+pub(crate) struct Inherited {
+    sockets: Vec<Passed>,
+    predecessor: Option<UnixStream>,
+}
+
+/// One listening socket, as it was passed.
+#[derive(Debug)]
+pub(crate) struct Passed<S = Socket> {
+    /// What it is for, as a service manager's `FileDescriptorName=` says; may be empty.
+    pub(crate) name: String,
+    /// Whether somebody else keeps it after this process: a service manager.
+    pub(crate) is_kept: bool,
+    pub(crate) socket: S,
+}
+
+/// What kind it is.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Why what was passed can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InheritError {
+    #[error("descriptor {number}, passed as `{name}`, cannot be listened on: {why}")]
+    NotListening { number: usize, name: String, why: io::Error },
+    #[error(
+        "no listener wants the socket that was passed as `{name}`, {address}: name one of them \
+         so, or have one --listen there"
+    )]
+    Unwanted { name: String, address: String },
+}
+
+impl InheritError {
+    /// The service manager's configuration and this one don't fit.
+    pub(crate) const fn exit(&self) -> Exit {
+        match self {
+            Self::NotListening { .. } | Self::Unwanted { .. } => Exit::Config,
+        }
+    }
+}
+
+impl Inherited {
+    /// Takes what the environment tells of. To be called first of all: it changes the environment,
+    /// which other threads may read.
+    ///
+    /// # Errors
+    ///
+    /// When something else was passed than listening TCP and Unix sockets.
+    pub(crate) fn from_environment() -> Result<Self, InheritError> {
+        // `ListenFd` knows no names.
+        let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
+        let mut descriptors = ListenFd::from_env();
+        let mut inherited = Self::default();
+        for index in 0..descriptors.len() {
+            let name = names.next().unwrap_or_default().to_owned();
+            let taken = if name == HANDOVER {
+                let (family, kind) = (libc::AF_UNIX, libc::SOCK_STREAM);
+                let stream = descriptors.take_custom(index, family, kind, "Unix stream");
+                stream.map(|stream| inherited.predecessor = stream)
+            } else {
+                take(&mut descriptors, index).map(|socket| {
+                    inherited.sockets.push(Passed { name: name.clone(), is_kept: true, socket });
+                })
+            };
+            taken.map_err(|why| InheritError::NotListening {
+                number: FIRST_DESCRIPTOR + index,
+                name,
+                why,
+            })?;
+        }
+        if inherited.predecessor.is_some() {
+            inherited.sockets.iter_mut().for_each(Passed::adopt);
+        }
+        Ok(inherited)
+    }
+
+    /// Takes the stream to the process whose place this one takes, if there is one.
+    pub(crate) fn take_predecessor(&mut self) -> Option<UnixStream> {
+        self.predecessor.take()
+    }
+
+    /// Takes the socket of the admin listener.
+    #[cfg_attr(not(test), expect(dead_code, reason = "there is no admin listener yet"))]
+    pub(crate) fn take_admin(&mut self) -> Option<Passed> {
+        let at = self.sockets.iter().position(|passed| passed.name == ADMIN)?;
+        Some(self.sockets.remove(at))
+    }
+
+    /// Takes all TCP sockets that are not the admin listener's.
+    pub(crate) fn take_all(&mut self) -> Vec<Passed<TcpListener>> {
+        self.take_where(|_, _| true)
+    }
+
+    /// Takes the TCP sockets that were passed under this name.
+    pub(crate) fn take_named(&mut self, name: &str) -> Vec<Passed<TcpListener>> {
+        self.take_where(|passed_as, _| passed_as == name)
+    }
+
+    /// Takes the first TCP socket that listens there; for port 0 any port of the address will do.
+    pub(crate) fn take_at(&mut self, wanted: SocketAddr) -> Option<Passed<TcpListener>> {
+        let mut is_taken = false;
+        let taken = self.take_where(|_, address| {
+            let fits = address == wanted || wanted.port() == 0 && address.ip() == wanted.ip();
+            fits && !mem::replace(&mut is_taken, true)
+        });
+        taken.into_iter().next()
+    }
+
+    fn take_where(
+        &mut self,
+        mut is_wanted: impl FnMut(&str, SocketAddr) -> bool,
+    ) -> Vec<Passed<TcpListener>> {
+        let mut taken = Vec::new();
+        for passed in mem::take(&mut self.sockets) {
+            let address = passed.tcp_address().filter(|_| passed.name != ADMIN);
+            match passed {
+                Passed { name, is_kept, socket: Socket::Tcp(socket) }
+                    if address.is_some_and(|address| is_wanted(&name, address)) =>
+                {
+                    taken.push(Passed { name, is_kept, socket });
+                }
+                other => self.sockets.push(other),
+            }
+        }
+        taken
+    }
+
+    /// Takes what nobody wanted and a predecessor has bound itself: its configuration may have
+    /// been another one.
+    pub(crate) fn take_left_over(&mut self) -> Vec<Passed> {
+        self.sockets.extract_if(.., |passed| !passed.is_kept).collect()
+    }
+
+    /// Looks whether anything is left that nobody wanted.
+    ///
+    /// # Errors
+    ///
+    /// The first such socket: connections to it would never be accepted.
+    pub(crate) fn finish(self) -> Result<(), InheritError> {
+        match self.sockets.first() {
+            None => Ok(()),
+            Some(Passed { name, socket, .. }) => {
+                let address = socket.to_string();
+                Err(InheritError::Unwanted { name: name.clone(), address })
+            }
+        }
+    }
+}
+
+/// The first descriptor that is passed (sd_listen_fds(3)).
+const FIRST_DESCRIPTOR: usize = 3;
+
+fn take(descriptors: &mut ListenFd, index: usize) -> io::Result<Socket> {
+    let taken = match descriptors.take_tcp_listener(index) {
+        Ok(socket) => socket.map(Socket::Tcp),
+        // Of the two errors the one about TCP is of use.
+        Err(error) => match descriptors.take_unix_listener(index) {
+            Ok(socket) => socket.map(Socket::Unix),
+            Err(_) => return Err(error),
+        },
+    };
+    let socket = taken.ok_or_else(|| io::Error::other("it was taken already"))?;
+    if !SockRef::from(&socket.as_fd()).is_listener()? {
+        return Err(io::Error::other("it is a connection, not a listening socket"));
+    }
+    Ok(socket)
+}
+
+impl Passed {
+    /// Takes it from a predecessor.
+    fn adopt(&mut self) {
+        if let Some(name) = self.name.strip_prefix(BOUND) {
+            (self.name, self.is_kept) = (name.to_owned(), false);
+        }
+    }
+
+    fn tcp_address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.local_addr().ok(),
+            Socket::Unix(_) => None,
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
+impl fmt::Display for Socket {
+    /// Where it listens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(socket) => match socket.local_addr() {
+                Ok(address) => write!(f, "tcp://{address}"),
+                Err(error) => write!(f, "a TCP socket: {error}"),
+            },
+            Self::Unix(socket) => {
+                let address = socket.local_addr().ok();
+                match address.as_ref().and_then(|address| address.as_pathname()) {
+                    Some(path) => write!(f, "unix:{}", path.display()),
+                    None => f.write_str("a Unix socket without a path"),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What the service manager is told, by the protocol of sd_notify(3). Without a NOTIFY_SOCKET in the
+//! environment nothing is told to anyone.
+
+use std::env;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use thousands::Separable;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::warn;
+use volley_cli::format_duration;
+use volley_server::Handle;
+
+use crate::readiness::{Readiness, Stage};
+
+/// How often the number of connections is told.
+const STATUS_EVERY: Duration = Duration::from_secs(10);
+
+/// Whether a service manager listens.
+pub(crate) fn is_heard() -> bool {
+    env::var_os("NOTIFY_SOCKET").is_some_and(|path| !path.is_empty())
+}
+
+/// All listeners accept.
+pub(crate) fn ready(handles: &[Handle]) {
+    tell(&[NotifyState::Ready, NotifyState::Status(&status(Stage::Ready, handles))]);
+}
+
+/// The configuration is being read again; [`ready`] follows. The manager tells by the time which
+/// reload that one belongs to.
+#[expect(dead_code, reason = "there is nothing to reload yet")]
+pub(crate) fn reloading() {
+    let Ok(now) = NotifyState::monotonic_usec_now() else { return };
+    tell(&[NotifyState::Reloading, now, NotifyState::Status("reloading the configuration")]);
+}
+
+/// The daemon is going.
+pub(crate) fn stopping(handles: &[Handle]) {
+    tell(&[NotifyState::Stopping, NotifyState::Status(&status(Stage::Draining, handles))]);
+}
+
+/// The daemon will go, and still accepts for so long.
+pub(crate) fn stopping_after(delay: Duration) {
+    let delay = format_duration(delay);
+    let status = format!("not ready, accepting for another {delay} before the drain");
+    tell(&[NotifyState::Stopping, NotifyState::Status(&status)]);
+}
+
+/// Another process is the service from now on.
+pub(crate) fn main_process(pid: u32) {
+    tell(&[NotifyState::MainPid(pid)]);
+}
+
+/// Each listener has just answered.
+pub(crate) fn watchdog() {
+    tell(&[NotifyState::Watchdog]);
+}
+
+/// Tells every now and then what the daemon does, for as long as it is polled.
+pub(crate) async fn keep_status(readiness: &Readiness, handles: &[Handle]) {
+    if !is_heard() {
+        return std::future::pending().await;
+    }
+    let mut ticks = interval(STATUS_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first is over at once, and what it would tell has been told.
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        tell(&[NotifyState::Status(&status(readiness.stage(), handles))]);
+    }
+}
+
+/// What the daemon does, in a line: `serving 2 listeners, 1,234 connections`.
+fn status(stage: Stage, handles: &[Handle]) -> String {
+    let connections: u64 = handles.iter().map(|handle| handle.books().active).sum();
+    let connections = counted(connections, "connection");
+    match stage {
+        Stage::Starting => "starting".to_owned(),
+        Stage::Ready => {
+            let listeners = counted(handles.len() as u64, "listener");
+            format!("serving {listeners}, {connections}")
+        }
+        Stage::Draining => format!("draining, {connections} left"),
+    }
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", count.separate_with_commas())
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if is_heard()
+        && let Err(error) = sd_notify::notify(states)
+    {
+        warn!(%error, "cannot tell the service manager: {}", states[0]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_for_people() {
+        assert_eq!(counted(0, "connection"), "0 connections");
+        assert_eq!(counted(1, "listener"), "1 listener");
+        assert_eq!(counted(1_234_567, "connection"), "1,234,567 connections");
+    }
+}

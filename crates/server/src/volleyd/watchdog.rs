@@ -1,0 +1,55 @@
+//! The service manager's watchdog. It is fed when a frame has gone through each listener and come
+//! back, and not because time has passed: a daemon that runs and answers nobody is started anew.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, warn};
+
+use crate::notify;
+use crate::probe::round_trip;
+
+/// How many round trips are tried in the time in which one must succeed. Each may take as long as
+/// there is until the next.
+const TRIES: u32 = 3;
+
+/// Feeds the watchdog that the environment tells of, if any, for as long as it is polled.
+pub(crate) async fn feed(listeners: &[SocketAddr]) -> Infallible {
+    let limit = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero());
+    match limit.filter(|_| notify::is_heard()) {
+        Some(limit) => watch(listeners, limit / TRIES, notify::watchdog).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Calls `alive` after each round in which all listeners answered.
+async fn watch(listeners: &[SocketAddr], every: Duration, mut alive: impl FnMut()) -> Infallible {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if all_answer(listeners, every).await {
+            debug!("all listeners answer: feeding the watchdog");
+            alive();
+        }
+    }
+}
+
+/// Whether each listener answers a frame within `limit`; tells of those that don't.
+async fn all_answer(listeners: &[SocketAddr], limit: Duration) -> bool {
+    let mut probes = JoinSet::new();
+    for &address in listeners {
+        probes.spawn(async move { (address, round_trip(address, limit).await) });
+    }
+    let mut all = true;
+    for (address, probed) in probes.join_all().await {
+        if let Err(error) = probed {
+            warn!(endpoint = %format_args!("tcp://{address}"), %error, "a listener does not answer");
+            all = false;
+        }
+    }
+    all
+}
