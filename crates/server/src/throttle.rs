@@ -84,3 +84,62 @@ impl Throttle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use volley_proto::{Control, Text, encode_data};
+
+    use super::*;
+
+    /// Fifty frames per second, so five at once.
+    fn five() -> Throttle {
+        let mut config = Config::default();
+        config.frame_rate = Some(50.0);
+        *Throttle::adopt(None, &config).unwrap()
+    }
+
+    fn frames(count: u8) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        (0..count).for_each(|i| encode_data(&[i; 3], &mut bytes));
+        bytes
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_front_is_as_many_whole_frames_as_there_are_tokens() {
+        let mut throttle = five();
+        assert_eq!(throttle.front(&frames(4)), 4 * 7);
+        assert_eq!(throttle.front(&frames(9)), 5 * 7);
+        throttle.spend_frames(3);
+        assert_eq!(throttle.front(&frames(9)), 2 * 7);
+        // Asked only when it is ready; then there is one at least.
+        throttle.spend_frames(9);
+        assert_eq!(throttle.front(&frames(9)), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn control_frames_and_fragments_are_no_data_frames() {
+        let throttle = five();
+        let mut bytes = Vec::new();
+        Control::Hello { wanted: None, name: Text::default() }.encode(&mut bytes);
+        let hello = bytes.len();
+        bytes.extend(frames(5));
+        bytes.extend_from_slice(&frames(1)[..6]);
+        assert_eq!(throttle.front(&bytes), bytes.len());
+        bytes.push(0);
+        assert_eq!(throttle.front(&bytes), hello + 5 * 7);
+        // What is no frame at all is left to the parser.
+        assert_eq!(throttle.front(&[0xff; 100]), 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_rate_there_is_no_throttle_and_a_new_rate_keeps_what_is_owed() {
+        let config = Config::default();
+        assert!(Throttle::adopt(Some(Box::new(five())), &config).is_none());
+        let mut throttle = five();
+        throttle.spend_frames(55);
+        let mut faster = Config::default();
+        faster.frame_rate = Some(100.0);
+        let throttle = Throttle::adopt(Some(Box::new(throttle)), &faster).unwrap();
+        assert_eq!(throttle.front(&frames(9)), 7);
+    }
+}
