@@ -26,7 +26,8 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
 pub fn format_bytes(bytes: u64) -> String {
     match bytes.trailing_zeros() {
         10..20 => format!("{}KiB", bytes >> 10),
-        20..64 => format!("{}MiB", bytes >> 20),
+        20..30 => format!("{}MiB", bytes >> 20),
+        30..64 => format!("{}GiB", bytes >> 30),
         // 0 has 64 of them.
         _ => bytes.to_string(),
     }
@@ -276,7 +277,7 @@ mod tests {
         for text in ["0", "100", "1k", "1234", "1.5k", "49.9k", "20M", "1G", "0.5"] {
             assert_eq!(format_rate(read_rate(text).unwrap()), text);
         }
-        for text in ["0", "64", "1000", "4KiB", "1MiB", "1025KiB"] {
+        for text in ["0", "64", "1000", "4KiB", "1MiB", "1GiB", "1025KiB"] {
             assert_eq!(format_bytes(parse_bytes(text).unwrap()), text);
         }
         for text in ["0s", "1ns", "1.5us", "5ms", "1.5s", "90s", "1h30m", "8h", "2days"] {
