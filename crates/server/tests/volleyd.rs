@@ -271,6 +271,28 @@ fn one_thread_and_four_serve_fifty_connections_at_once() {
 }
 
 #[test]
+fn it_shows_its_limits_when_it_starts() {
+    let arguments = ["--max-connections", "100", "--max-frame", "64KiB", "--threads", "1"];
+    let mut daemon = Volleyd::start(&arguments);
+    let told = daemon.wait_for(&["INFO", "limits in force"]);
+    for limit in [
+        "max_connections=100 ",
+        "max_connections_per_source=off",
+        "descriptors=",
+        "max_frame=64KiB",
+        "max_buffered=",
+        "accept_rate=off",
+        "idle_timeout=5m",
+        "drain=10s",
+        "threads=1",
+    ] {
+        assert!(told.contains(limit), "{limit}: {told}");
+    }
+    let (_, log) = daemon.finish();
+    assert!(!log.iter().any(|line| line.contains("open to the network")), "{log:#?}");
+}
+
+#[test]
 fn a_drain_without_end_is_no_defect() {
     let daemon = Volleyd::start(&["--drain", "18446744073709551615s"]);
     daemon.connect().echoes(b"hello");

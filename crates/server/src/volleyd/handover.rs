@@ -16,6 +16,8 @@
 
 mod predecessor;
 mod program;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::os::fd::OwnedFd;

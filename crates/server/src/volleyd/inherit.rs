@@ -247,3 +247,67 @@ impl fmt::Display for Socket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passed(name: &str) -> Passed {
+        let socket = Socket::Tcp(TcpListener::bind("127.0.0.1:0").unwrap());
+        let mut passed = Passed { name: name.to_owned(), is_kept: true, socket };
+        passed.adopt();
+        passed
+    }
+
+    fn inherited(names: &[&str]) -> Inherited {
+        Inherited { sockets: names.iter().map(|name| passed(name)).collect(), predecessor: None }
+    }
+
+    #[test]
+    fn the_admin_socket_is_for_nobody_else() {
+        let mut inherited = inherited(&["admin", "public"]);
+        let admin = inherited.sockets[0].tcp_address().unwrap();
+        assert!(inherited.take_at(admin).is_none());
+        assert!(inherited.take_named("admin").is_empty());
+        let all: Vec<_> = inherited.take_all().into_iter().map(|passed| passed.name).collect();
+        assert_eq!(all, ["public"]);
+        assert_eq!(inherited.take_admin().unwrap().name, "admin");
+        assert!(inherited.take_admin().is_none());
+        inherited.finish().unwrap();
+    }
+
+    #[test]
+    fn what_a_predecessor_has_bound_is_known_by_its_name_and_kept_by_nobody() {
+        let names = ["volleyd-bound.public", "volleyd-bound.", "volleyd.socket"];
+        let inherited = inherited(&names);
+        let found: Vec<_> =
+            inherited.sockets.iter().map(|passed| (&*passed.name, passed.is_kept)).collect();
+        assert_eq!(found, [("public", false), ("", false), ("volleyd.socket", true)]);
+    }
+
+    #[test]
+    fn what_is_left_over_is_an_error_only_if_somebody_else_keeps_it() {
+        let mut inherited = inherited(&["volleyd-bound.gone", "stray"]);
+        let left: Vec<_> = inherited.take_left_over().into_iter().map(|left| left.name).collect();
+        assert_eq!(left, ["gone"]);
+        let told = inherited.finish().unwrap_err().to_string();
+        assert!(told.starts_with("no listener wants the socket that was passed as `stray`"));
+    }
+
+    #[test]
+    fn one_socket_is_taken_once() {
+        let mut inherited = inherited(&["one", "two"]);
+        let any = "127.0.0.1:0".parse().unwrap();
+        let names = [(); 3].map(|()| inherited.take_at(any).map(|passed| passed.name));
+        assert_eq!(names, [Some("one".to_owned()), Some("two".to_owned()), None]);
+    }
+
+    impl Inherited {
+        /// One socket, as a service manager passes it.
+        pub(crate) fn one(name: &str, socket: TcpListener) -> Self {
+            let socket = Socket::Tcp(socket);
+            let passed = Passed { name: name.to_owned(), is_kept: true, socket };
+            Self { sockets: vec![passed], predecessor: None }
+        }
+    }
+}

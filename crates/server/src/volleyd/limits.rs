@@ -37,26 +37,33 @@ pub(crate) fn tell(config: &Config, threads: u16) {
 
 /// Warns of a listener that others than this machine can reach. Whoever does may use all of it.
 pub(crate) fn warn_if_open(address: SocketAddr, config: &Config) {
-    if address.ip().to_canonical().is_loopback() {
-        return;
+    if is_open(address) {
+        warn!(
+            endpoint = %format_args!("tcp://{address}"),
+            off = off(config).join(", "),
+            "open to the network: whoever reaches it is served"
+        );
     }
+}
+
+fn is_open(address: SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
+}
+
+/// The limits that keep one peer, or all of them, from more than their share, and are not set.
+fn off(config: &Config) -> Vec<&'static str> {
     let deadlines = &config.deadlines;
-    let off = [
-        ("max-connections-per-source", per_source(config).is_none()),
-        ("accept-rate", config.accept_rate.is_none()),
-        ("frame-rate", config.frame_rate.is_none()),
-        ("byte-rate", config.byte_rate.is_none()),
-        ("first-frame-timeout", deadlines.first_frame.is_none()),
-        ("frame-timeout", deadlines.frame.is_none()),
-        ("idle-timeout", deadlines.idle.is_none()),
-        ("write-timeout", deadlines.write.is_none()),
+    let limits = [
+        ("max-connections-per-source", per_source(config).is_some()),
+        ("accept-rate", config.accept_rate.is_some()),
+        ("frame-rate", config.frame_rate.is_some()),
+        ("byte-rate", config.byte_rate.is_some()),
+        ("first-frame-timeout", deadlines.first_frame.is_some()),
+        ("frame-timeout", deadlines.frame.is_some()),
+        ("idle-timeout", deadlines.idle.is_some()),
+        ("write-timeout", deadlines.write.is_some()),
     ];
-    let off: Vec<_> = off.into_iter().filter_map(|(name, is_off)| is_off.then_some(name)).collect();
-    warn!(
-        endpoint = %format_args!("tcp://{address}"),
-        off = off.join(", "),
-        "open to the network: whoever reaches it is served"
-    );
+    limits.into_iter().filter_map(|(name, is_set)| (!is_set).then_some(name)).collect()
 }
 
 fn per_source(config: &Config) -> Option<usize> {
@@ -65,4 +72,38 @@ fn per_source(config: &Config) -> Option<usize> {
 
 fn shown<T, D: Display>(limit: Option<T>, show: impl FnOnce(T) -> D) -> String {
     limit.map_or_else(|| OFF.to_owned(), |limit| show(limit).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_loopback_is_open() {
+        for (address, open) in [
+            ("127.0.0.1:1", false),
+            ("127.9.9.9:1", false),
+            ("[::1]:1", false),
+            ("[::ffff:127.0.0.1]:1", false),
+            ("0.0.0.0:1", true),
+            ("[::]:1", true),
+            ("192.0.2.1:1", true),
+            ("[fe80::1]:1", true),
+        ] {
+            assert_eq!(is_open(address.parse().unwrap()), open, "{address}");
+        }
+    }
+
+    #[test]
+    fn names_the_limits_that_are_off() {
+        let mut config = Config::default();
+        let rates = ["max-connections-per-source", "accept-rate", "frame-rate", "byte-rate"];
+        assert_eq!(off(&config), rates);
+        config.connections.set_max_per_source(10);
+        (config.accept_rate, config.frame_rate) = (Some(1.0), Some(1.0));
+        config.byte_rate = Some(1.0);
+        assert!(off(&config).is_empty());
+        config.deadlines.idle = None;
+        assert_eq!(off(&config), ["idle-timeout"]);
+    }
 }

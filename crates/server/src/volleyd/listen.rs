@@ -181,3 +181,43 @@ fn at(endpoint: &Endpoint, address: SocketAddr) -> String {
         _ => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(endpoint: &str, name: Option<&str>) -> Wanted {
+        Wanted { endpoint: endpoint.parse().unwrap(), name: name.map(str::to_owned) }
+    }
+
+    fn passed(name: &str) -> (Inherited, SocketAddr) {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        (Inherited::one(name, socket), address)
+    }
+
+    #[tokio::test]
+    async fn a_passed_socket_serves_the_listener_of_its_name_wherever_it_is() {
+        let (inherited, address) = passed("public");
+        // The other one would take it for its address.
+        let wanted = [
+            wanted(&address.to_string(), Some("private")),
+            wanted("192.0.2.1:7007", Some("public")),
+        ];
+        // So it can't be bound any more.
+        assert!(matches!(listen(&wanted, inherited).await, Err(ListenError::Bind { .. })));
+        let (inherited, address) = passed("public");
+        let listeners = listen(&wanted[1..], inherited).await.unwrap();
+        assert_eq!((listeners.len(), listeners[0].address), (1, address));
+        assert!(listeners[0].is_kept);
+        assert_eq!(listeners[0].heirloom().unwrap().name, "public");
+    }
+
+    #[tokio::test]
+    async fn what_is_bound_is_left_to_nobody_but_a_successor() {
+        let wanted = [wanted("127.0.0.1:0", Some("public"))];
+        let listeners = listen(&wanted, Inherited::default()).await.unwrap();
+        assert!(!listeners[0].is_kept);
+        assert_eq!(listeners[0].heirloom().unwrap().name, "volleyd-bound.public");
+    }
+}

@@ -2,6 +2,11 @@
 //! environment nothing is told to anyone.
 
 use std::env;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+#[cfg(target_os = "linux")]
+use std::os::{linux::net::SocketAddrExt, unix::ffi::OsStrExt};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -15,6 +20,9 @@ use crate::readiness::{Readiness, Stage};
 
 /// How often the number of connections is told.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a manager that does not read may hold up the thread that tells it something.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// Whether a service manager listens.
 pub(crate) fn is_heard() -> bool {
@@ -92,10 +100,28 @@ fn counted(count: u64, noun: &str) -> String {
 
 fn tell(states: &[NotifyState<'_>]) {
     if is_heard()
-        && let Err(error) = sd_notify::notify(states)
+        && let Err(error) = send(states)
     {
         warn!(%error, "cannot tell the service manager: {}", states[0]);
     }
+}
+
+/// Not by [`sd_notify::notify`], which waits for ever for a manager that does not read.
+fn send(states: &[NotifyState<'_>]) -> io::Result<()> {
+    let lines: String = states.iter().map(|state| format!("{state}\n")).collect();
+    let address = address(&env::var_os("NOTIFY_SOCKET").unwrap_or_default())?;
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(LONGEST_WAIT))?;
+    socket.send_to_addr(lines.as_bytes(), &address).map(|_| ())
+}
+
+/// Where the manager listens: a path, or a name behind an `@`.
+fn address(path: &OsStr) -> io::Result<SocketAddr> {
+    #[cfg(target_os = "linux")]
+    if let [b'@', name @ ..] = path.as_bytes() {
+        return SocketAddr::from_abstract_name(name);
+    }
+    SocketAddr::from_pathname(path)
 }
 
 #[cfg(test)]

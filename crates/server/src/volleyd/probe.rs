@@ -83,3 +83,104 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     }
     address
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use volley_proto::Reason;
+    use volley_server::{Config, ConnectionLimit, bind, serve};
+
+    use super::*;
+
+    /// No test comes near it.
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// For what is to be waited for in vain.
+    const SHORT: Duration = Duration::from_millis(100);
+
+    async fn probe_server(config: Config) -> Result<(), ProbeError> {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(serve(listener, config, std::future::pending::<()>()));
+        let probed = round_trip(address, LIMIT).await;
+        server.abort();
+        probed
+    }
+
+    #[tokio::test]
+    async fn a_server_answers_whatever_it_replies_with_and_however_busy_it_is() {
+        let mut configs = [Config::default(), Config::default(), Config::default()];
+        configs[0].max_frame = MaxFrame::new(0).unwrap();
+        configs[1].reply = volley_proto::ReplyKind::Ack;
+        configs[2].connections = ConnectionLimit::new(0);
+        for config in configs {
+            probe_server(config.clone())
+                .await
+                .unwrap_or_else(|error| panic!("{error}: {config:?}"));
+        }
+    }
+
+    /// Probes somebody who says this to each who connects and then, if `closes`, no more.
+    async fn probe_one_who_says(bytes: &[u8], closes: bool) -> Result<(), ProbeError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let says = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // All that the probe sends, so that closing is no reset.
+            stream.read_exact(&mut [0; 25]).await.unwrap();
+            stream.write_all(bytes).await.unwrap();
+            if !closes {
+                std::future::pending::<()>().await;
+            }
+        };
+        let limit = if closes { LIMIT } else { SHORT };
+        tokio::select! {
+            probed = round_trip(address, limit) => probed,
+            () = async { says.await; std::future::pending().await } => unreachable!(),
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_answers_no_frame_is_dead() {
+        let told = |probed: Result<(), ProbeError>| probed.unwrap_err().to_string();
+        let mut welcome = Vec::new();
+        let control = Control::Welcome {
+            granted: volley_proto::ReplyKind::Echo,
+            max_frame: MaxFrame::DEFAULT,
+            text: Text::new(""),
+        };
+        control.encode(&mut welcome);
+        assert_eq!(told(probe_one_who_says(b"", false).await), "no reply within 100ms");
+        // WELCOME alone is no reply.
+        assert_eq!(told(probe_one_who_says(&welcome, false).await), "no reply within 100ms");
+        let closed = "the connection was closed before the reply came";
+        assert_eq!(told(probe_one_who_says(&welcome, true).await), closed);
+        let http = told(probe_one_who_says(b"HTTP/1.1 400 Bad Request\r\n", true).await);
+        assert!(http.starts_with("what came is no frame: "), "{http}");
+        welcome.extend([0; 4]);
+        assert!(probe_one_who_says(&welcome, false).await.is_ok());
+        let mut refusal = Vec::new();
+        Control::Error { reason: Reason::Busy, last_seq: 0, text: Text::new("") }
+            .encode(&mut refusal);
+        assert!(probe_one_who_says(&refusal, true).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_dead() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        assert!(matches!(round_trip(address, LIMIT).await, Err(ProbeError::Connect(_))));
+    }
+
+    #[test]
+    fn a_wildcard_is_reached_at_loopback() {
+        for (address, reached) in [
+            ("0.0.0.0:7007", "127.0.0.1:7007"),
+            ("[::]:7007", "[::1]:7007"),
+            ("192.0.2.1:7007", "192.0.2.1:7007"),
+        ] {
+            assert_eq!(reachable(address.parse().unwrap()), reached.parse().unwrap());
+        }
+    }
+}

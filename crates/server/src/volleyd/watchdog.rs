@@ -53,3 +53,58 @@ async fn all_answer(listeners: &[SocketAddr], limit: Duration) -> bool {
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+    use volley_server::{Config, bind, serve};
+
+    use super::*;
+
+    /// No test comes near it.
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    const EVERY: Duration = Duration::from_millis(20);
+
+    /// Where a server answers until the runtime ends.
+    fn healthy() -> SocketAddr {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, Config::default(), std::future::pending::<()>()));
+        address
+    }
+
+    #[tokio::test]
+    async fn healthy_listeners_feed_it_again_and_again() {
+        let (fed, mut meals) = tokio::sync::mpsc::unbounded_channel();
+        let listeners = [healthy(), healthy()];
+        let watch = watch(&listeners, EVERY, || fed.send(()).unwrap());
+        let meals = async {
+            for _ in 0..5 {
+                meals.recv().await.unwrap();
+            }
+        };
+        tokio::select! {
+            never = watch => match never {},
+            eaten = timeout(LIMIT, meals) => eaten.unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn one_listener_that_accepts_and_never_answers_starves_it() {
+        let stuck = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listeners = [healthy(), stuck.local_addr().unwrap()];
+        // Each round comes by here; it is over when the next one does.
+        let rounds = async {
+            let mut streams = Vec::new();
+            for _ in 0..5 {
+                streams.push(stuck.accept().await.unwrap());
+            }
+        };
+        tokio::select! {
+            never = watch(&listeners, EVERY, || panic!("fed")) => match never {},
+            rounds = timeout(LIMIT, rounds) => rounds.unwrap(),
+        }
+    }
+}

@@ -1,9 +1,11 @@
 //! The daemon as a process: started, read, signalled, and never left behind.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -20,6 +22,7 @@ pub(crate) struct Volleyd {
     child: Child,
     /// What it printed after `listening `, one for each line.
     pub(crate) endpoints: Vec<String>,
+    stdout: Receiver<String>,
     log: Receiver<String>,
     /// The lines of its log that have been read.
     seen: Vec<String>,
@@ -56,6 +59,12 @@ impl Volleyd {
         command
     }
 
+    /// A copy of the program, which can be replaced.
+    pub(crate) fn command_of_copy(path: &Path) -> Command {
+        fs::copy(env!("CARGO_BIN_EXE_volleyd"), path).unwrap();
+        Self::clean(Command::new(path))
+    }
+
     fn clean(mut command: Command) -> Command {
         let heeded = ["RUST_LOG", "NO_COLOR", "VOLLEYD_DRAIN_DELAY", "NOTIFY_SOCKET"];
         let passed =
@@ -72,16 +81,25 @@ impl Volleyd {
         let mut child = command.spawn().unwrap();
         let stdout = lines(child.stdout.take().unwrap());
         let log = lines(child.stderr.take().unwrap());
-        let mut daemon = Self { child, endpoints: Vec::new(), log, seen: Vec::new() };
+        let mut daemon = Self { child, endpoints: Vec::new(), stdout, log, seen: Vec::new() };
         while daemon.endpoints.len() < listeners {
-            let Ok(line) = stdout.recv_timeout(LIMIT) else {
+            let Some(endpoint) = daemon.next_endpoint() else {
                 let (code, log) = daemon.exit();
                 panic!("it exited with {code} before it listened: {log:#?}");
             };
-            let endpoint = line.strip_prefix("listening ").expect("a line of stdout");
-            daemon.endpoints.push(endpoint.to_owned());
+            daemon.endpoints.push(endpoint);
         }
         daemon
+    }
+
+    /// Where so many further listeners are announced.
+    pub(crate) fn more_endpoints(&self, listeners: usize) -> Vec<String> {
+        (0..listeners).map(|_| self.next_endpoint().expect("a listener")).collect()
+    }
+
+    fn next_endpoint(&self) -> Option<String> {
+        let line = self.stdout.recv_timeout(LIMIT).ok()?;
+        Some(line.strip_prefix("listening ").expect("a line of stdout").to_owned())
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -122,16 +140,21 @@ impl Volleyd {
     /// The next line of the log, seen or to come, that contains all of `parts`.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, parts: &[&str]) -> String {
-        let fits = |line: &&String| parts.iter().all(|part| line.contains(part));
-        if let Some(line) = self.seen.iter().find(fits) {
-            return line.clone();
+        match self.seen.iter().find(|line| fits(line, parts)) {
+            Some(line) => line.clone(),
+            None => self.wait_for_next(parts),
         }
+    }
+
+    /// The next line of the log to come that contains all of `parts`.
+    #[track_caller]
+    pub(crate) fn wait_for_next(&mut self, parts: &[&str]) -> String {
         let deadline = Instant::now() + LIMIT;
         loop {
             match self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     self.seen.push(line.clone());
-                    if fits(&&line) {
+                    if fits(&line, parts) {
                         return line;
                     }
                 }
@@ -237,10 +260,15 @@ pub(crate) fn exit_of_command(mut command: Command) -> (i32, String, String) {
     let mut child = command.spawn().unwrap();
     let stdout = lines(child.stdout.take().unwrap());
     let log = lines(child.stderr.take().unwrap());
-    let daemon = Volleyd { child, endpoints: Vec::new(), log, seen: Vec::new() };
+    let (_, nothing) = mpsc::channel();
+    let daemon = Volleyd { child, endpoints: Vec::new(), stdout: nothing, log, seen: Vec::new() };
     let (code, log) = daemon.exit();
     let stdout: Vec<String> = stdout.iter().collect();
     (code, stdout.join("\n"), log.join("\n"))
+}
+
+fn fits(line: &str, parts: &[&str]) -> bool {
+    parts.iter().all(|part| line.contains(part))
 }
 
 /// The lines of a stream, as they come.

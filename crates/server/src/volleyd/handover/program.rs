@@ -28,8 +28,8 @@ const OF_THIS_PROCESS: [&str; 5] =
 /// How this process was started.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
-    path: PathBuf,
-    arguments: Vec<OsString>,
+    pub(super) path: PathBuf,
+    pub(super) arguments: Vec<OsString>,
 }
 
 impl Program {
@@ -87,7 +87,7 @@ fn mappings(sockets: impl Iterator<Item = io::Result<OwnedFd>>) -> io::Result<Ve
 
 /// The path by which the program `running` was started as `name`. A symbolic link stays one, so
 /// that the new process is what it points to by then.
-fn find(name: &Path, folders: &OsStr, running: &Path) -> PathBuf {
+pub(super) fn find(name: &Path, folders: &OsStr, running: &Path) -> PathBuf {
     let candidates: Vec<_> = if name.components().count() > 1 {
         path::absolute(name).into_iter().collect()
     } else {

@@ -1,0 +1,245 @@
+//! SIGUSR2: a new process takes over the listening sockets, or the old one goes on.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod common;
+
+use std::fs::{self, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use common::{GOAWAY, LIMIT, Peer, Received, Volleyd, hello, pass, welcome};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper,
+    test_kill_process, waitpid,
+};
+use tempfile::TempDir;
+
+/// A daemon and those that came after it. Dropped, all are killed.
+struct Family {
+    daemon: Volleyd,
+}
+
+/// One that has taken the place of another.
+struct Successor(Pid);
+
+impl Family {
+    fn start(mut command: Command) -> Self {
+        // Whose parent has gone is this process's then, which can wait for it.
+        set_child_subreaper(Some(getpid())).unwrap();
+        command.process_group(0).args(LOG);
+        Self { daemon: Volleyd::spawn(command, 1) }
+    }
+
+    /// Has the first one start another, which gets ready.
+    fn hand_over(&mut self) -> Successor {
+        self.daemon.signal(Signal::USR2);
+        let line = self.daemon.wait_for(&["INFO", "handed over to a new process"]);
+        Successor(pid(&line))
+    }
+
+    /// Has it try in vain. Returns what the log says.
+    fn hand_over_in_vain(&mut self) -> String {
+        self.daemon.signal(Signal::USR2);
+        self.daemon.wait_for_next(&["ERROR", "going on as before: "])
+    }
+}
+
+/// Its frames are not many.
+const LOG: [&str; 2] = ["--log", "debug"];
+
+impl Drop for Family {
+    fn drop(&mut self) {
+        let group = Pid::from_raw(self.daemon.pid().try_into().unwrap()).unwrap();
+        // All may have gone already.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
+impl Successor {
+    /// Ends it with SIGTERM. Returns its exit code.
+    fn finish(self) -> Option<i32> {
+        kill_process(self.0, Signal::TERM).unwrap();
+        self.wait()
+    }
+
+    fn wait(self) -> Option<i32> {
+        let (_, status) = waitpid(Some(self.0), WaitOptions::empty()).unwrap().unwrap();
+        status.exit_status()
+    }
+}
+
+/// From `… pid=123`.
+fn pid(line: &str) -> Pid {
+    let (_, pid) = line.rsplit_once("pid=").unwrap();
+    Pid::from_raw(pid.trim().parse().unwrap()).unwrap()
+}
+
+fn on_any_port(mut command: Command) -> Command {
+    command.args(["--listen", "127.0.0.1:0"]);
+    command
+}
+
+/// A program that can be replaced, and its folder.
+fn copy() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("volleyd");
+    (folder, path)
+}
+
+/// Puts a script in the place of the program, as an installation does: by a rename.
+fn replace(path: &PathBuf, script: &str, mode: u32) {
+    let new = path.with_extension("new");
+    fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&new, Permissions::from_mode(mode)).unwrap();
+    fs::rename(new, path).unwrap();
+}
+
+#[test]
+fn the_new_process_serves_at_the_same_address_and_the_old_one_drains() {
+    let mut family = Family::start(on_any_port(Volleyd::command()));
+    let mut greeted = family.daemon.connect();
+    greeted.send(hello(0));
+    greeted.expect(welcome(1));
+    let mut plain = family.daemon.connect();
+    plain.echoes(b"plain");
+    let new = family.hand_over();
+    // The old one says goodbye and answers until it is left.
+    let Received::Control { kind: GOAWAY, code: 7, .. } = greeted.frame() else {
+        panic!("no GOAWAY");
+    };
+    greeted.echoes(b"from the old one");
+    plain.expect_end();
+    family.daemon.connect().echoes(b"from the new one");
+    greeted.leave();
+    assert_eq!(family.daemon.wait().code(), Some(0));
+    family.daemon.connect().echoes(b"from the new one");
+    assert_eq!(new.finish(), Some(0));
+}
+
+#[test]
+fn a_connection_that_has_said_nothing_yet_is_not_lost() {
+    let mut family = Family::start(on_any_port(Volleyd::command()));
+    let mut young = family.daemon.connect();
+    // It is known to have been accepted.
+    family.daemon.wait_for(&["accepted"]);
+    let new = family.hand_over();
+    young.send(hello(0));
+    young.expect(welcome(1));
+    assert!(matches!(young.frame(), Received::Control { kind: GOAWAY, .. }));
+    young.echoes(b"hello");
+    young.leave();
+    assert_eq!(family.daemon.wait().code(), Some(0));
+    assert_eq!(new.finish(), Some(0));
+}
+
+#[test]
+fn a_chain_of_processes_keeps_one_address() {
+    let (passed, others) = (TcpListener::bind("127.0.0.1:0").unwrap(), ["127.0.0.1:0"; 2]);
+    let address = passed.local_addr().unwrap();
+    let mut command = Volleyd::command();
+    command.args(["--listen", others[0], "--listen", others[1], "--listen", &address.to_string()]);
+    pass(&mut command, [("volleyd.socket", passed.into())]);
+    let mut family = Family::start(command);
+    let mut ends = family.daemon.more_endpoints(2);
+    ends.insert(0, family.daemon.endpoints[0].clone());
+    let mut last = family.hand_over();
+    assert_eq!(family.daemon.more_endpoints(3), ends);
+    assert_eq!(family.daemon.wait().code(), Some(0));
+    for _ in 0..3 {
+        kill_process(last.0, Signal::USR2).unwrap();
+        let next = pid(&family.daemon.wait_for_next(&["handed over to a new process"]));
+        assert_eq!(last.wait(), Some(0));
+        assert_eq!(family.daemon.more_endpoints(3), ends);
+        last = Successor(next);
+    }
+    for endpoint in ends {
+        Peer::connect(endpoint.trim_start_matches("tcp://").parse().unwrap()).echoes(b"hello");
+    }
+    assert_eq!(last.finish(), Some(0));
+}
+
+#[test]
+fn the_service_manager_hears_whose_place_it_is_before_the_new_process_speaks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(LIMIT)).unwrap();
+    let hear = || {
+        let mut message = [0; 4096];
+        let len = manager.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..len]).into_owned()
+    };
+    let mut command = on_any_port(Volleyd::command());
+    command.env("NOTIFY_SOCKET", &path);
+    let mut family = Family::start(command);
+    assert!(hear().starts_with("READY=1\n"));
+    let new = family.hand_over();
+    assert_eq!(hear(), format!("MAINPID={}\n", new.0.as_raw_pid()));
+    assert!(hear().starts_with("READY=1\n"));
+    assert_eq!(family.daemon.wait().code(), Some(0));
+    assert_eq!(new.finish(), Some(0));
+    assert!(hear().starts_with("STOPPING=1\n"));
+}
+
+#[test]
+fn a_broken_program_takes_nothing_over() {
+    let (_folder, path) = copy();
+    let mut family = Family::start(on_any_port(Volleyd::command_of_copy(&path)));
+    let mut before = family.daemon.connect();
+    before.echoes(b"before");
+    replace(&path, "", 0o644);
+    let told = family.hand_over_in_vain();
+    assert!(told.contains("cannot start") && told.contains("Permission denied"), "{told}");
+    replace(&path, "exit 9", 0o755);
+    let told = family.hand_over_in_vain();
+    assert!(told.contains("exited with code 9 before it was ready"), "{told}");
+    fs::remove_file(&path).unwrap();
+    let told = family.hand_over_in_vain();
+    assert!(told.contains("cannot start") && told.contains("No such file"), "{told}");
+    // Nothing has changed for anyone, and the next one that works is taken.
+    before.echoes(b"after");
+    family.daemon.connect().echoes(b"after");
+    Volleyd::command_of_copy(&path);
+    let new = family.hand_over();
+    before.expect_end();
+    assert_eq!(family.daemon.wait().code(), Some(0));
+    family.daemon.connect().echoes(b"from the new one");
+    assert_eq!(new.finish(), Some(0));
+}
+
+#[test]
+fn a_signal_ends_both_while_the_new_one_is_starting() {
+    let (_folder, path) = copy();
+    let mut family = Family::start(on_any_port(Volleyd::command_of_copy(&path)));
+    replace(&path, "exec sleep 1000", 0o755);
+    family.daemon.signal(Signal::USR2);
+    let new = pid(&family.daemon.wait_for(&["a new process is to take over"]));
+    family.daemon.signal(Signal::USR2);
+    family.daemon.wait_for(&["ignoring SIGUSR2: a new process is starting"]);
+    family.daemon.connect().echoes(b"still served");
+    family.daemon.signal(Signal::TERM);
+    assert_eq!(family.daemon.wait().code(), Some(0));
+    assert!(test_kill_process(new).is_err());
+}
+
+#[test]
+fn a_signal_during_the_drain_of_a_handover_is_heeded_the_second_time() {
+    let mut family = Family::start(on_any_port(Volleyd::command()));
+    let mut greeted = family.daemon.connect();
+    greeted.send(hello(0));
+    greeted.expect(welcome(1));
+    let new = family.hand_over();
+    family.daemon.signal(Signal::USR2);
+    family.daemon.wait_for(&["ignoring SIGUSR2: shutting down"]);
+    family.daemon.signal(Signal::TERM);
+    family.daemon.wait_for(&["draining already"]);
+    assert!(matches!(greeted.frame(), Received::Control { kind: GOAWAY, .. }));
+    greeted.echoes(b"still answered");
+    family.daemon.signal(Signal::TERM);
+    assert_eq!(family.daemon.wait().code(), Some(143));
+    assert_eq!(new.finish(), Some(0));
+}
