@@ -620,7 +620,7 @@ impl<S: Transport, R: Responder> Future for Connection<S, R> {
             this.end = ready!(this.poll_end(cx));
             this.seat().show(Doing::Closing);
             if this.lingers() {
-                this.linger = Some(Box::new(Linger::new()));
+                this.linger = Some(Box::new(Linger::new(this.member.roster.longest_linger())));
             }
         }
         if let Some(linger) = &mut this.linger {

@@ -12,7 +12,7 @@ use tokio::time::{Sleep, sleep};
 use crate::scratch;
 
 /// How long the rest of a peer's bytes is awaited after an ERROR (docs/PROTOCOL.md).
-const LINGER: Duration = Duration::from_secs(1);
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 /// How many of them are read (docs/PROTOCOL.md).
 const LINGER_BYTES: usize = 256 * 1024;
@@ -27,12 +27,14 @@ pub(crate) struct Linger {
 }
 
 impl Linger {
-    pub(crate) fn new() -> Self {
-        Self { left: LINGER_BYTES, half_closed: false, alarm: Box::pin(sleep(LINGER)) }
+    /// One that takes no longer than `limit`.
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self { left: LINGER_BYTES, half_closed: false, alarm: Box::pin(sleep(limit)) }
     }
 
     /// Half-closes `stream`, then reads and throws away what still comes in, until the peer closes,
-    /// or for 1 s, or 256 KiB, whichever comes first. A close with unread bytes would send a reset.
+    /// or for as long as it may, or 256 KiB, whichever comes first. A close with unread bytes would
+    /// send a reset.
     pub(crate) fn poll(
         &mut self,
         stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
@@ -64,6 +66,6 @@ impl Linger {
 
 /// The whole of a [`Linger`].
 pub(crate) async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
-    let mut linger = Linger::new();
+    let mut linger = Linger::new(LINGER);
     poll_fn(|cx| linger.poll(stream, cx)).await;
 }

@@ -3,14 +3,20 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::linger::LINGER;
 use crate::seat::{Orders, Seat};
 use crate::service_time::ServiceTime;
 use crate::{Books, BufferLimit, Config, ConnectionStatus, End};
+
+/// How long a lingering close may go on when the draining has ended: it keeps replies from being
+/// destroyed that were sent in time, and the server from being over within a second.
+const LINGER_AFTER_DEADLINE: Duration = Duration::from_millis(900);
 
 /// Shared by a listener and its connections. Locked when a connection opens or closes, when
 /// somebody looks at all of them and when the phase changes, never per frame.
@@ -69,6 +75,12 @@ impl Roster {
     /// When the draining ends; `None` while serving.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadline.get().copied()
+    }
+
+    /// How long a close that begins now may linger.
+    pub(crate) fn longest_linger(&self) -> Duration {
+        let until = self.deadline().map(|deadline| deadline + LINGER_AFTER_DEADLINE);
+        until.map_or(LINGER, |until| until.saturating_duration_since(Instant::now()).min(LINGER))
     }
 
     /// Puts a connection on the roster, as accepted. Returns the key to [`leave`](Self::leave)
