@@ -4,6 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, also in what it calls")]
 #![expect(clippy::expect_used, reason = "a test that panics has failed, also in what it calls")]
 
+mod family;
+mod load;
+
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,8 +17,17 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+pub use family::{Books, Family, field};
+pub use load::{Load, Report};
+
 /// No test comes near it; a hang ends here.
 pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// Whether to test at full size: `VOLLEY_FULL=1`. That takes minutes, and both cores of a small
+/// machine.
+pub fn is_full() -> bool {
+    std::env::var_os("VOLLEY_FULL").is_some_and(|value| value == "1")
+}
 
 /// Awaits `work`.
 ///
@@ -39,7 +51,10 @@ pub fn program(name: &str) -> Command {
     let path: PathBuf = profile.join(name).with_extension(std::env::consts::EXE_EXTENSION);
     assert!(path.exists(), "{} is missing: run `cargo build --workspace` first", path.display());
     let mut command = Command::new(path);
-    command.env_remove("VOLLEY_TO").env_remove("RUST_LOG").kill_on_drop(true);
+    for heeded in ["VOLLEY_TO", "RUST_LOG", "VOLLEYD_DRAIN_DELAY", "NOTIFY_SOCKET", "LISTEN_FDS"] {
+        command.env_remove(heeded);
+    }
+    command.kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
