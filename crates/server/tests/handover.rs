@@ -243,3 +243,20 @@ fn a_signal_during_the_drain_of_a_handover_is_heeded_the_second_time() {
     assert_eq!(family.daemon.wait().code(), Some(143));
     assert_eq!(new.finish(), Some(0));
 }
+
+#[test]
+fn the_first_process_of_a_container_stays() {
+    let namespace = ["--pid", "--fork", "--kill-child"];
+    let tried = Command::new("unshare").args(namespace).arg("true").status();
+    if !tried.is_ok_and(|status| status.success()) {
+        println!("skipped: no namespace can be made for processes");
+        return;
+    }
+    let mut daemon =
+        Volleyd::spawn(on_any_port(Volleyd::command_through("unshare", &namespace)), 1);
+    let children = format!("/proc/{0}/task/{0}/children", daemon.pid());
+    let first = fs::read_to_string(children).unwrap().trim().parse().unwrap();
+    kill_process(Pid::from_raw(first).unwrap(), Signal::USR2).unwrap();
+    daemon.wait_for(&["ignoring SIGUSR2", "container"]);
+    daemon.connect().echoes(b"hello");
+}

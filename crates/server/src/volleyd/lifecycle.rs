@@ -93,6 +93,10 @@ impl Lifecycle {
         loop {
             match signals.next().await {
                 Signal::Stop { name, .. } => return Going::Told { name },
+                Signal::HandOver if process::id() == 1 => {
+                    // Of its namespace: with it all others in there end.
+                    warn!("ignoring SIGUSR2: the first process of a container can't be replaced");
+                }
                 Signal::HandOver => {
                     if let Some(going) = self.hand_over(signals).await {
                         return going;
