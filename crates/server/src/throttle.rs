@@ -93,8 +93,7 @@ mod tests {
 
     /// Fifty frames per second, so five at once.
     fn five() -> Throttle {
-        let mut config = Config::default();
-        config.frame_rate = Some(50.0);
+        let config = Config { frame_rate: Some(50.0), ..Config::default() };
         *Throttle::adopt(None, &config).unwrap()
     }
 
@@ -137,8 +136,7 @@ mod tests {
         assert!(Throttle::adopt(Some(Box::new(five())), &config).is_none());
         let mut throttle = five();
         throttle.spend_frames(55);
-        let mut faster = Config::default();
-        faster.frame_rate = Some(100.0);
+        let faster = Config { frame_rate: Some(100.0), ..Config::default() };
         let throttle = Throttle::adopt(Some(Box::new(throttle)), &faster).unwrap();
         assert_eq!(throttle.front(&frames(9)), 7);
     }

@@ -5,15 +5,17 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 use volley_cli::{Reply, parse_bytes, parse_duration};
 use volley_proto::{Endpoint, MaxFrame};
+
+use crate::admin::AdminEndpoint;
+use crate::logging;
 
 /// Answers every length-prefixed frame with an echo or a receipt.
 ///
 /// For each listener it prints a line on stdout as soon as it accepts: `listening
-/// tcp://127.0.0.1:7007`. Logs go to stderr. SIGTERM or SIGINT stops accepting and drains the open
+/// tcp://127.0.0.1:7007`, and behind them one for the admin listener, `admin tcp://127.0.0.1:7008`.
+/// Logs go to stderr. SIGTERM or SIGINT stops accepting and drains the open
 /// connections; a second one exits at once. With --drain-delay the first only makes the daemon not
 /// ready, the second begins the drain, and the third exits. SIGUSR2 starts the program anew and
 /// hands the listeners over to it; if it does not get ready, this one goes on.
@@ -39,6 +41,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ENDPOINT")]
     pub(crate) listen: Vec<Endpoint>,
 
+    /// Where to serve metrics, health, the open connections and the log's filter over HTTP, such as
+    /// 127.0.0.1:7008 or unix:/run/volleyd/admin.sock [default: nowhere]
+    #[arg(long, value_name = "ENDPOINT", env = "VOLLEYD_ADMIN")]
+    pub(crate) admin: Option<AdminEndpoint>,
+
     /// The reply that a frame gets, unless the client asks for the other with HELLO
     #[arg(long, value_enum, value_name = "KIND", default_value_t)]
     pub(crate) reply: Reply,
@@ -48,7 +55,7 @@ pub(crate) struct Args {
     pub(crate) max_frame: MaxFrame,
 
     /// How many connections may be open at once; further ones are refused as busy [default: the
-    /// limit on file descriptors less 32]
+    /// limit on file descriptors less 32, and with --admin less 112]
     #[arg(long, value_name = "N")]
     pub(crate) max_connections: Option<usize>,
 
@@ -69,7 +76,7 @@ pub(crate) struct Args {
 
     /// What to log: a level, or a filter such as `warn,volley_server=debug`
     #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
-    #[arg(value_parser = parse_filter)]
+    #[arg(value_parser = logging::check_filter)]
     pub(crate) log: String,
 
     /// How a line of the log is written
@@ -97,16 +104,4 @@ fn default_threads() -> u16 {
 
 fn parse_max_frame(text: &str) -> Result<MaxFrame, String> {
     MaxFrame::new(parse_bytes(text)?).map_err(|error| error.to_string())
-}
-
-/// An empty RUST_LOG is as good as none.
-fn parse_filter(text: &str) -> Result<String, String> {
-    let text = if text.is_empty() { "info" } else { text };
-    // A bare word that is no level would silence everything but the crate of that name.
-    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok() || word.starts_with("volley");
-    let words = text.split(',').map(str::trim).filter(|word| !word.contains(['=', '[']));
-    if let Some(word) = words.into_iter().find(|word| !is_level(word)) {
-        return Err(format!("`{word}` is no level: write error, warn, info, debug, trace or off"));
-    }
-    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }

@@ -118,7 +118,6 @@ impl Inherited {
     }
 
     /// Takes the socket of the admin listener.
-    #[cfg_attr(not(test), expect(dead_code, reason = "there is no admin listener yet"))]
     pub(crate) fn take_admin(&mut self) -> Option<Passed> {
         let at = self.sockets.iter().position(|passed| passed.name == ADMIN)?;
         Some(self.sockets.remove(at))

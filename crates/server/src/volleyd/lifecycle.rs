@@ -19,7 +19,7 @@ use volley_server::Handle;
 use crate::handover::{Heirloom, LONGEST_START, Program, Successor};
 use crate::readiness::{Readiness, Stage};
 use crate::signals::{Signal, Signals};
-use crate::{logging, notify};
+use crate::{admin, logging, notify};
 
 /// What the signals act upon.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(crate) struct Lifecycle {
     /// How long connections are still accepted once the daemon is asked to go.
     pub(crate) drain_delay: Duration,
     pub(crate) program: Program,
+    /// Has the admin listener leave its sockets to another process.
+    pub(crate) leave_admin: CancellationToken,
     /// For the process that takes the place of this one.
     pub(crate) heirlooms: Vec<Heirloom>,
 }
@@ -81,6 +83,7 @@ impl Lifecycle {
                 }
                 Signal::Stop { name, exit } => {
                     warn!(signal = name, "exiting at once");
+                    admin::remove_socket();
                     logging::finish();
                     process::exit(exit.code().into());
                 }
@@ -144,6 +147,8 @@ impl Lifecycle {
         self.readiness.enter(Stage::Draining);
         notify::main_process(pid);
         self.handles.iter().for_each(Handle::leave_backlog);
+        admin::leave_socket();
+        self.leave_admin.cancel();
         successor.take_over();
         info!(pid, "handed over to a new process");
         Going::Replaced

@@ -157,7 +157,8 @@ fn bind_at(wanted: &Wanted, index: usize, address: SocketAddr) -> Result<Listene
     }
 }
 
-async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, ListenError> {
+/// The addresses that an endpoint stands for: several where a name has several.
+pub(crate) async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, ListenError> {
     match endpoint {
         Endpoint::Tcp(Address::Socket(address)) => Ok(vec![*address]),
         Endpoint::Tcp(Address::Name { host, port }) => {

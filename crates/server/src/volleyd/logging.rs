@@ -1,10 +1,13 @@
-//! Where the log goes and what it looks like.
+//! Where the log goes, what it looks like and which lines are in it.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing::info;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::reload;
 
 use crate::args::LogFormat;
 
@@ -12,32 +15,111 @@ use crate::args::LogFormat;
 /// not hold up the frames.
 const WAITING_LINES: usize = 8192;
 
+/// Where the line comes from that tells of another filter. It gets through every filter: whoever
+/// reads the log must be able to see why there is more or less in it.
+const CHANGES: &str = "volleyd::log_filter";
+
 /// Stops the thread that writes.
 static GUARD: Mutex<Option<WorkerGuard>> = Mutex::new(None);
 
-/// Sends the log to stderr, from a thread of its own, until [`finish`]. `filter` has been checked when the command line was read.
+/// Set once, by [`init`].
+static LOG: OnceLock<Log> = OnceLock::new();
+
+/// What can be changed and seen of the log while it is written.
+struct Log {
+    filter: Mutex<String>,
+    reload: Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>,
+    dropped: ErrorCounter,
+}
+
+/// A text that is no filter.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct FilterError(String);
+
+/// Sends the log to stderr, from a thread of its own, until [`finish`]. `filter` has been checked
+/// when the command line was read.
 pub(crate) fn init(filter: &str, format: LogFormat) {
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(WAITING_LINES)
         .thread_name("volleyd-log")
         .finish(io::stderr());
+    let dropped = writer.error_counter();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(writer)
         // Nowhere is left to tell that the log can't be written.
         .log_internal_errors(false)
         .with_target(false);
-    match format {
-        LogFormat::Text => builder.with_ansi(wants_colour()).init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_span_list(false).init(),
+    // The two differ in their types.
+    macro_rules! init {
+        ($builder:expr) => {{
+            let builder = $builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.init();
+            Box::new(move |filter| handle.reload(filter))
+        }};
     }
-    *GUARD.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
+    let log = Log {
+        filter: Mutex::new(filter.to_owned()),
+        reload: match format {
+            LogFormat::Text => init!(builder.with_ansi(wants_colour())),
+            LogFormat::Json => init!(builder.json().flatten_event(true).with_span_list(false)),
+        },
+        dropped,
+    };
+    // It was not set: this is called once.
+    let _ = LOG.set(log);
+    *lock(&GUARD) = Some(guard);
 }
 
 /// Writes what is waiting, for a second at most; nothing is logged from then on.
 pub(crate) fn finish() {
-    drop(GUARD.lock().unwrap_or_else(PoisonError::into_inner).take());
+    drop(lock(&GUARD).take());
+}
+
+/// The text of a filter, if it is one: a level, or directives such as `warn,volley_server=debug`.
+/// An empty one, as RUST_LOG may be, is as good as none.
+pub(crate) fn check_filter(text: &str) -> Result<String, FilterError> {
+    let text = if text.is_empty() { "info" } else { text };
+    // A bare word that is no level would silence everything but the crate of that name.
+    let is_level = |word: &str| word.parse::<LevelFilter>().is_ok() || word.starts_with("volley");
+    let words = text.split(',').map(str::trim).filter(|word| !word.contains(['=', '[']));
+    if let Some(word) = words.into_iter().find(|word| !is_level(word)) {
+        return Err(FilterError(format!(
+            "`{word}` is no level: write error, warn, info, debug, trace or off"
+        )));
+    }
+    match EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(FilterError(error.to_string())),
+    }
+}
+
+/// The filter in force.
+pub(crate) fn filter() -> String {
+    LOG.get().map(|log| lock(&log.filter).clone()).unwrap_or_default()
+}
+
+/// Puts another filter in force, and says so in the log.
+pub(crate) fn set_filter(text: &str) -> Result<(), FilterError> {
+    let text = check_filter(text)?;
+    let Some(log) = LOG.get() else { return Ok(()) };
+    let mut filter = EnvFilter::new(&text);
+    if let Ok(always) = format!("{CHANGES}=info").parse() {
+        filter = filter.add_directive(always);
+    }
+    let mut in_force = lock(&log.filter);
+    (log.reload)(filter).map_err(|error| FilterError(error.to_string()))?;
+    info!(target: CHANGES, before = *in_force, filter = text, "another log filter is in force");
+    *in_force = text;
+    Ok(())
+}
+
+/// How many lines nobody took.
+pub(crate) fn dropped_lines() -> u64 {
+    LOG.get().map_or(0, |log| log.dropped.dropped_lines() as u64)
 }
 
 /// Tells why the daemon can't do its work, whatever the filter.
@@ -53,4 +135,9 @@ pub(crate) fn fatal(error: &impl std::fmt::Display) {
 fn wants_colour() -> bool {
     let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     io::stderr().is_terminal() && !forbidden
+}
+
+/// What these locks guard is whole at any time.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

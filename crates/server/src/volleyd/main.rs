@@ -1,5 +1,6 @@
 //! The daemon: flags, logging, signals, stdout and exit codes around [`volley_server`].
 
+mod admin;
 mod args;
 mod handover;
 mod inherit;
@@ -16,6 +17,7 @@ mod watchdog;
 
 use std::io::{self, Write};
 
+use admin::{AdminListener, Observed};
 use args::Args;
 use clap::Parser;
 use handover::{Predecessor, Program};
@@ -42,6 +44,7 @@ fn main() -> Exit {
         .and_then(|_| runtime(args.threads.into()))
         .map_err(cannot("set up the process"))
         .and_then(|runtime| runtime.block_on(run(args, inherited)));
+    admin::remove_socket();
     logging::finish();
     outcome.err().unwrap_or(Exit::Success)
 }
@@ -56,6 +59,11 @@ async fn run(args: Args, inherited: Result<Inherited, InheritError>) -> Result<(
     })?;
     let predecessor = inherited.take_predecessor().map(Predecessor::new).transpose();
     let predecessor = predecessor.map_err(cannot("speak to the old process"))?;
+    let admin = AdminListener::open(args.admin.as_ref(), inherited.take_admin()).await;
+    let admin = admin.map_err(|error| {
+        fatal(&error);
+        error.exit()
+    })?;
     let wanted =
         args.listen.iter().map(|endpoint| Wanted { endpoint: endpoint.clone(), name: None });
     let wanted: Vec<_> = wanted.collect();
@@ -63,10 +71,11 @@ async fn run(args: Args, inherited: Result<Inherited, InheritError>) -> Result<(
         fatal(&error);
         error.exit()
     })?;
-    let heirlooms = listeners.iter().map(Listener::heirloom).collect::<io::Result<_>>();
-    let heirlooms = heirlooms.map_err(cannot("keep the listeners"))?;
+    let heirlooms = listeners.iter().map(Listener::heirloom);
+    let heirlooms = heirlooms.chain(admin.as_ref().map(AdminListener::heirloom));
+    let heirlooms = heirlooms.collect::<io::Result<_>>().map_err(cannot("keep the listeners"))?;
 
-    announce(&listeners).map_err(|error| {
+    announce(&listeners, admin.as_ref()).map_err(|error| {
         fatal(&format_args!("cannot write to stdout: {error}"));
         Exit::Io
     })?;
@@ -89,6 +98,14 @@ async fn run(args: Args, inherited: Result<Inherited, InheritError>) -> Result<(
         servers.spawn(server.run(async move { shutdown.cancelled().await }));
     }
     let readiness = Readiness::new();
+    let leave_admin = CancellationToken::new();
+    if let Some(admin) = admin {
+        let Config { connections, buffers, .. } = config;
+        let (handles, readiness) = (handles.clone(), readiness.clone());
+        let observed = Observed { handles, connections, buffers, readiness };
+        admin::start(admin, observed, leave_admin.clone())
+            .map_err(cannot("start the admin listener"))?;
+    }
     readiness.enter(Stage::Ready);
     tokio::spawn(keep_manager_informed(predecessor, readiness.clone(), handles.clone()));
     let lifecycle = Lifecycle {
@@ -97,6 +114,7 @@ async fn run(args: Args, inherited: Result<Inherited, InheritError>) -> Result<(
         shutdown: shutdown.clone(),
         drain_delay: args.drain_delay,
         program,
+        leave_admin,
         heirlooms,
     };
     tokio::spawn(lifecycle.run(signals));
@@ -176,8 +194,12 @@ fn config(args: &Args) -> Config {
     config.reply = args.reply.into();
     config.max_frame = args.max_frame;
     config.drain = args.drain;
+    let mut possible = config.connections.max();
+    if args.admin.is_some() {
+        possible = possible.saturating_sub(admin::DESCRIPTORS).max(possible / 2);
+        config.connections.set_max(possible);
+    }
     if let Some(max) = args.max_connections {
-        let possible = config.connections.max();
         if max > possible {
             warn!(max_connections = max, possible, "more connections than descriptors allow");
         }
@@ -186,13 +208,20 @@ fn config(args: &Args) -> Config {
     config
 }
 
-/// One line per listener on stdout, which scripts wait for. That nobody reads it is no error.
-fn announce(listeners: &[Listener]) -> io::Result<()> {
+/// One line per listener on stdout, which scripts wait for, and behind them those of the admin
+/// listener. That nobody reads them is no error.
+fn announce(listeners: &[Listener], admin: Option<&AdminListener>) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let mut write = || {
         for Listener { address, .. } in listeners {
             info!(endpoint = %format_args!("tcp://{address}"), "listening");
             writeln!(stdout, "listening tcp://{address}")?;
+        }
+        if let Some(admin) = admin {
+            admin.log();
+            for endpoint in admin.endpoints() {
+                writeln!(stdout, "admin {endpoint}")?;
+            }
         }
         stdout.flush()
     };

@@ -1,0 +1,152 @@
+//! Whether frames come back: a real one through each listener.
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::probe::round_trip;
+
+/// How long a frame may take through a listener that is alive. An orchestrator asks every few
+/// seconds, and one in trouble answers in milliseconds too.
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// What came of a look: nothing, or what is wrong.
+pub(super) type Verdict = Result<(), String>;
+
+/// Looks at the listeners, one look at a time.
+#[derive(Debug)]
+pub(super) struct Liveness {
+    addresses: Vec<SocketAddr>,
+    /// The last look, which may still be under way.
+    look: Mutex<watch::Receiver<Option<Verdict>>>,
+}
+
+impl Liveness {
+    pub(super) fn of(addresses: Vec<SocketAddr>) -> Self {
+        // None is under way: its sender is gone.
+        Self { addresses, look: Mutex::new(watch::channel(None).1) }
+    }
+
+    /// Looks whether all listeners answer. Those who ask while a look is under way share it: many
+    /// who ask cost no more connections than one.
+    pub(super) async fn look(&self) -> Verdict {
+        let mut look = self.join_or_begin();
+        match look.wait_for(Option::is_some).await {
+            Ok(verdict) => verdict.clone().unwrap_or(Ok(())),
+            Err(_) => Err("the look itself failed".to_owned()),
+        }
+    }
+
+    fn join_or_begin(&self) -> watch::Receiver<Option<Verdict>> {
+        let mut last = self.look.lock().unwrap_or_else(PoisonError::into_inner);
+        // The sender lives exactly as long as the look.
+        if last.has_changed().is_err() {
+            let (sender, receiver) = watch::channel(None);
+            let addresses = self.addresses.clone();
+            // A task of its own: it goes on when those who asked have gone.
+            tokio::spawn(async move { sender.send_replace(Some(look_at(&addresses).await)) });
+            *last = receiver;
+        }
+        last.clone()
+    }
+}
+
+async fn look_at(addresses: &[SocketAddr]) -> Verdict {
+    let mut probes = JoinSet::new();
+    for &address in addresses {
+        probes.spawn(async move {
+            let probed = round_trip(address, LIMIT).await;
+            probed.map_err(|error| format!("tcp://{address}: {error}"))
+        });
+    }
+    let mut wrong: Vec<_> = probes.join_all().await.into_iter().filter_map(Result::err).collect();
+    wrong.sort_unstable();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::task::Poll;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+    use tokio::task::yield_now;
+    use volley_server::{Config, ConnectionLimit, Server, bind};
+
+    use super::*;
+
+    /// A listener that is served, and what shows its books.
+    fn served(config: Config) -> (SocketAddr, volley_server::Handle) {
+        let server = Server::new(bind("127.0.0.1:0".parse().unwrap()).unwrap(), config).unwrap();
+        let handle = server.handle();
+        tokio::spawn(server.run(std::future::pending::<()>()));
+        (handle.local_addr(), handle)
+    }
+
+    async fn silent() -> (SocketAddr, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        (listener.local_addr().unwrap(), listener)
+    }
+
+    #[tokio::test]
+    async fn all_is_well_while_every_listener_answers() {
+        let listeners = [served(Config::default()), served(Config::default())];
+        let liveness = Liveness::of(listeners.iter().map(|(address, _)| *address).collect());
+        assert_eq!(liveness.look().await, Ok(()));
+        for (_, handle) in listeners {
+            assert_eq!((handle.books().accepted, handle.books().frames_answered), (1, 1));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_is_full_is_alive() {
+        let mut config = Config::default();
+        config.connections = ConnectionLimit::new(0);
+        let (address, handle) = served(config);
+        assert_eq!(Liveness::of(vec![address]).look().await, Ok(()));
+        assert_eq!(handle.books().refused(), 1);
+    }
+
+    #[tokio::test]
+    async fn one_listener_that_does_not_answer_is_named() {
+        let (good, _) = served(Config::default());
+        let (bad, _listener) = silent().await;
+        let verdict = Liveness::of(vec![good, bad]).look().await;
+        assert_eq!(verdict, Err(format!("tcp://{bad}: no reply within 1s")));
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_is_gone_is_dead() {
+        let (address, listener) = silent().await;
+        drop(listener);
+        let error = Liveness::of(vec![address]).look().await.unwrap_err();
+        assert!(error.starts_with(&format!("tcp://{address}: cannot connect: ")), "{error}");
+    }
+
+    #[tokio::test]
+    async fn many_who_ask_at_once_share_one_look_and_the_next_one_is_new() {
+        let (address, listener) = silent().await;
+        let liveness = Arc::new(Liveness::of(vec![address]));
+        for _ in 0..2 {
+            let mut looks = JoinSet::new();
+            for _ in 0..50 {
+                let liveness = Arc::clone(&liveness);
+                looks.spawn(async move { liveness.look().await });
+            }
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // All tasks take turns: when this one has had a few, each has asked.
+            for _ in 0..10 {
+                yield_now().await;
+            }
+            stream.write_all(&[0; 4]).await.unwrap();
+            assert!(looks.join_all().await.iter().all(Result::is_ok));
+        }
+        let further = poll_fn(|cx| Poll::Ready(listener.poll_accept(cx).is_ready())).await;
+        assert!(!further, "two looks are two connections");
+    }
+}
