@@ -4,8 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, also in what it calls")]
 #![expect(clippy::expect_used, reason = "a test that panics has failed, also in what it calls")]
 
+mod admin;
 mod family;
 mod load;
+mod openmetrics;
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -17,8 +19,10 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+pub use admin::{Admin, Answer};
 pub use family::{Books, Family, field};
 pub use load::{Load, Report};
+pub use openmetrics::Metrics;
 
 /// No test comes near it; a hang ends here.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -51,8 +55,9 @@ pub fn program(name: &str) -> Command {
     let path: PathBuf = profile.join(name).with_extension(std::env::consts::EXE_EXTENSION);
     assert!(path.exists(), "{} is missing: run `cargo build --workspace` first", path.display());
     let mut command = Command::new(path);
-    for heeded in ["VOLLEY_TO", "RUST_LOG", "VOLLEYD_DRAIN_DELAY", "NOTIFY_SOCKET", "LISTEN_FDS"] {
-        command.env_remove(heeded);
+    let heeded = ["VOLLEY_TO", "VOLLEYD_ADMIN", "VOLLEYD_DRAIN_DELAY", "RUST_LOG"];
+    for name in heeded.into_iter().chain(["NOTIFY_SOCKET", "LISTEN_FDS"]) {
+        command.env_remove(name);
     }
     command.kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -89,9 +94,10 @@ pub async fn run(command: &mut Command, input: &[u8]) -> Ended {
     Ended { code: output.status.code(), stdout: output.stdout, stderr }
 }
 
-/// A running `volleyd`.
+/// A running `volleyd`. When it is asked to stop, or dropped, its books must balance.
 #[derive(Debug)]
 pub struct Daemon {
+    books: BooksCheck,
     child: Child,
     stdout: BufReader<ChildStdout>,
     log: JoinHandle<String>,
@@ -100,14 +106,14 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it on a free port, with these further arguments, and awaits its `listening` line.
+    /// Starts it on free ports, with these further arguments, and awaits its lines on stdout.
     ///
     /// # Panics
     ///
     /// When it does not say that it listens.
     pub async fn start(arguments: &[&str]) -> Self {
         let mut command = program("volleyd");
-        command.args(["--listen", "127.0.0.1:0"]).args(arguments);
+        command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]).args(arguments);
         let mut child = command.spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let log = tokio::spawn(async move {
@@ -116,18 +122,28 @@ impl Daemon {
             log
         });
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        within(stdout.read_line(&mut line)).await.unwrap();
-        let endpoint = line.strip_prefix("listening ").expect(&line).trim_end().to_owned();
-        Self { child, stdout, log, endpoint }
+        let mut line = async |of: &str| {
+            let mut line = String::new();
+            within(stdout.read_line(&mut line)).await.unwrap();
+            line.strip_prefix(of).expect(&line).trim_end().to_owned()
+        };
+        let endpoint = line("listening ").await;
+        let admin = Admin::at(&line("admin ").await);
+        Self { books: BooksCheck { admin, has_ended: false }, child, stdout, log, endpoint }
+    }
+
+    /// Its admin listener.
+    pub fn admin(&self) -> &Admin {
+        &self.books.admin
     }
 
     /// Asks it to stop, as a service manager does.
     ///
     /// # Panics
     ///
-    /// When it has ended already.
+    /// When it has ended already, or its books don't balance.
     pub fn terminate(&self) {
+        self.admin().check_books();
         kill_process(self.process().0, Signal::TERM).unwrap();
     }
 
@@ -149,7 +165,9 @@ impl Daemon {
     pub async fn end(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         within(self.stdout.read_to_string(&mut rest)).await.unwrap();
-        (within(self.child.wait()).await.unwrap().code(), rest)
+        let status = within(self.child.wait()).await.unwrap();
+        self.books.has_ended = true;
+        (status.code(), rest)
     }
 
     /// Ends it as [`Daemon::terminate`] does. Returns the last line of its log: its books.
@@ -161,7 +179,23 @@ impl Daemon {
         self.terminate();
         let log = within(self.log).await.unwrap();
         assert_eq!(within(self.child.wait()).await.unwrap().code(), Some(0), "{log}");
+        self.books.has_ended = true;
         log.lines().last().unwrap().to_owned()
+    }
+}
+
+/// Checks the books of a daemon that still runs at the end of its test.
+#[derive(Debug)]
+struct BooksCheck {
+    admin: Admin,
+    has_ended: bool,
+}
+
+impl Drop for BooksCheck {
+    fn drop(&mut self) {
+        if !self.has_ended && !std::thread::panicking() {
+            self.admin.check_books_if_alive();
+        }
     }
 }
 

@@ -18,7 +18,7 @@ fn start(listeners: usize, arguments: &[&str]) -> Option<Volleyd> {
     }
     let mut command = Volleyd::command_through("prlimit", &["--nofile=64:64"]);
     command.args(["--listen", "127.0.0.1:0"].repeat(listeners)).args(arguments);
-    Some(Volleyd::spawn(command, listeners))
+    Some(Volleyd::spawn_alone(command, listeners))
 }
 
 /// What became of each: served, or the text of its refusal. Nobody may hang, or be closed without

@@ -145,7 +145,7 @@ fn an_unknown_name_exits_with_68() {
 
 #[test]
 fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
-    let cases: [(&[&str], &str); 20] = [
+    let cases: [(&[&str], &str); 23] = [
         (&["--unknown"], "--unknown"),
         (&["stray"], "stray"),
         (&["--listen"], "--listen"),
@@ -155,6 +155,9 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
         (&["--listen", "::1:0"], "brackets"),
         (&["--listen", "udp://127.0.0.1:0"], "udp"),
         (&["--listen", "unix:/tmp/x"], "unix:"),
+        (&["--admin", ""], "--admin"),
+        (&["--admin", "127.0.0.1"], "127.0.0.1:7007"),
+        (&["--admin", "unix:admin.sock"], "absolute path"),
         (&["--reply", "shout"], "echo"),
         (&["--max-frame", "64MiBs"], "64MiBs"),
         (&["--max-frame", "67108865"], "67108864"),
@@ -181,9 +184,16 @@ fn help_and_version_go_to_stdout() {
     assert_eq!(stdout, format!("volleyd {}", env!("CARGO_PKG_VERSION")));
     let (code, stdout, stderr) = exit_of(&["--help"], &[]);
     assert_eq!((code, stderr.as_str()), (0, ""));
-    for flag in
-        ["--listen", "--reply", "--max-frame", "--max-connections", "--drain", "--threads", "--log"]
-    {
+    for flag in [
+        "--listen",
+        "--admin",
+        "--reply",
+        "--max-frame",
+        "--max-connections",
+        "--drain",
+        "--threads",
+        "--log",
+    ] {
         assert!(stdout.contains(flag), "{flag}: {stdout}");
     }
 }
@@ -305,7 +315,7 @@ fn nobody_has_to_read_its_stdout() {
     let arguments = ["-c", "exec \"$@\" >&-", "sh"];
     let mut command = Volleyd::command_through("sh", &arguments);
     command.args(["--listen", "127.0.0.1:0"]);
-    let mut daemon = Volleyd::spawn(command, 0);
+    let mut daemon = Volleyd::spawn_alone(command, 0);
     let line = daemon.wait_for(&["INFO", "listening endpoint=tcp://127.0.0.1:"]);
     let address = line.rsplit("tcp://").next().unwrap().trim().parse().unwrap();
     Peer::connect(address).echoes(b"hello");

@@ -13,16 +13,19 @@ use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::process::{Pid, Signal, kill_process};
+use volley_tests::Admin;
 
 use super::{LIMIT, Peer};
 
-/// A running daemon. Dropped, it is killed.
+/// A running daemon. Dropped, its books must balance, and it is killed.
 #[derive(Debug)]
 pub(crate) struct Volleyd {
     child: Child,
     /// What it printed after `listening `, one for each line.
     pub(crate) endpoints: Vec<String>,
     stdout: Receiver<String>,
+    /// What it printed after `admin `.
+    admin: Option<Admin>,
     log: Receiver<String>,
     /// The lines of its log that have been read.
     seen: Vec<String>,
@@ -66,7 +69,8 @@ impl Volleyd {
     }
 
     fn clean(mut command: Command) -> Command {
-        let heeded = ["RUST_LOG", "NO_COLOR", "VOLLEYD_DRAIN_DELAY", "NOTIFY_SOCKET"];
+        let heeded =
+            ["RUST_LOG", "NO_COLOR", "VOLLEYD_ADMIN", "VOLLEYD_DRAIN_DELAY", "NOTIFY_SOCKET"];
         let passed =
             ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"];
         for name in heeded.into_iter().chain(passed) {
@@ -75,31 +79,63 @@ impl Volleyd {
         command
     }
 
-    /// Waits until as many listeners have been announced.
+    /// With an admin listener. Waits until it and as many listeners have been announced.
     pub(crate) fn spawn(mut command: Command, listeners: usize) -> Self {
+        command.args(["--admin", "127.0.0.1:0"]);
+        Self::spawn_with(command, listeners, true)
+    }
+
+    /// Without an admin listener, where a test counts descriptors, or where a look at the books
+    /// would give the daemon time that it shall not have.
+    pub(crate) fn spawn_alone(command: Command, listeners: usize) -> Self {
+        Self::spawn_with(command, listeners, false)
+    }
+
+    /// As asked for by the command's own arguments.
+    pub(crate) fn spawn_with(mut command: Command, listeners: usize, admin: bool) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdout = lines(child.stdout.take().unwrap());
         let log = lines(child.stderr.take().unwrap());
-        let mut daemon = Self { child, endpoints: Vec::new(), stdout, log, seen: Vec::new() };
-        while daemon.endpoints.len() < listeners {
-            let Some(endpoint) = daemon.next_endpoint() else {
+        let nothing = Vec::new();
+        let mut daemon =
+            Self { child, endpoints: nothing, admin: None, stdout, log, seen: Vec::new() };
+        let mut prefixes = vec!["listening "; listeners];
+        prefixes.extend(admin.then_some("admin "));
+        for prefix in prefixes {
+            let Ok(line) = daemon.stdout.recv_timeout(LIMIT) else {
                 let (code, log) = daemon.exit();
                 panic!("it exited with {code} before it listened: {log:#?}");
             };
-            daemon.endpoints.push(endpoint);
+            let endpoint = line.strip_prefix(prefix).expect("a line of stdout");
+            match prefix {
+                "admin " => daemon.admin = Some(Admin::at(endpoint)),
+                _ => daemon.endpoints.push(endpoint.to_owned()),
+            }
         }
         daemon
     }
 
-    /// Where so many further listeners are announced.
+    /// Where so many further listeners are announced, and the admin listener behind them, if it has
+    /// one.
     pub(crate) fn more_endpoints(&self, listeners: usize) -> Vec<String> {
-        (0..listeners).map(|_| self.next_endpoint().expect("a listener")).collect()
+        let endpoints = (0..listeners).map(|_| self.next_line("listening ")).collect();
+        if self.admin.is_some() {
+            self.next_line("admin ");
+        }
+        endpoints
     }
 
-    fn next_endpoint(&self) -> Option<String> {
-        let line = self.stdout.recv_timeout(LIMIT).ok()?;
-        Some(line.strip_prefix("listening ").expect("a line of stdout").to_owned())
+    #[track_caller]
+    fn next_line(&self, prefix: &str) -> String {
+        let line = self.stdout.recv_timeout(LIMIT).expect("a listener");
+        line.strip_prefix(prefix).expect("a line of stdout").to_owned()
+    }
+
+    /// Its admin listener.
+    #[track_caller]
+    pub(crate) fn admin(&self) -> &Admin {
+        self.admin.as_ref().expect("it was started with one")
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -180,9 +216,13 @@ impl Volleyd {
         (code, std::mem::take(&mut self.seen))
     }
 
-    /// Ends it with SIGTERM. Returns its books, which must add up, and its log.
+    /// Ends it with SIGTERM. Returns its books, which must add up, before that and in the end, and
+    /// its log.
     #[track_caller]
     pub(crate) fn finish(self) -> (Books, Vec<String>) {
+        if let Some(admin) = &self.admin {
+            admin.check_books();
+        }
         self.signal(Signal::TERM);
         let (code, log) = self.exit();
         assert_eq!(code, 0, "{log:#?}");
@@ -195,6 +235,10 @@ impl Volleyd {
 
 impl Drop for Volleyd {
     fn drop(&mut self) {
+        let is_over = thread::panicking() || !matches!(self.child.try_wait(), Ok(None));
+        if let Some(admin) = self.admin.take().filter(|_| !is_over) {
+            admin.check_books_if_alive();
+        }
         // It may have exited, and been waited for, already.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -261,7 +305,14 @@ pub(crate) fn exit_of_command(mut command: Command) -> (i32, String, String) {
     let stdout = lines(child.stdout.take().unwrap());
     let log = lines(child.stderr.take().unwrap());
     let (_, nothing) = mpsc::channel();
-    let daemon = Volleyd { child, endpoints: Vec::new(), stdout: nothing, log, seen: Vec::new() };
+    let daemon = Volleyd {
+        child,
+        endpoints: Vec::new(),
+        admin: None,
+        stdout: nothing,
+        log,
+        seen: Vec::new(),
+    };
     let (code, log) = daemon.exit();
     let stdout: Vec<String> = stdout.iter().collect();
     (code, stdout.join("\n"), log.join("\n"))
