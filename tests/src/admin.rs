@@ -1,10 +1,8 @@
-//! Asks a daemon's admin listener, as `curl` would: one request, and the answer read to its end.
+//! Asks a daemon's admin listener.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
+use std::io;
 
-use crate::LIMIT;
+use crate::http::{self, Answer};
 use crate::openmetrics::Metrics;
 
 /// The admin listener of a daemon.
@@ -12,17 +10,6 @@ use crate::openmetrics::Metrics;
 pub struct Admin {
     /// `tcp://127.0.0.1:7008` or `unix:/path`.
     pub endpoint: String,
-}
-
-/// An answer.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// The status code.
-    pub status: u16,
-    /// The status line and the headers.
-    pub head: String,
-    /// The body.
-    pub body: String,
 }
 
 impl Admin {
@@ -60,27 +47,7 @@ impl Admin {
     ///
     /// When there is no whole answer.
     pub fn try_ask(&self, method: &str, path: &str, body: &str) -> io::Result<Answer> {
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: volleyd\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let mut answer = String::new();
-        match self.endpoint.strip_prefix("unix:") {
-            Some(path) => {
-                let mut stream = UnixStream::connect(path)?;
-                stream.set_read_timeout(Some(LIMIT))?;
-                stream.write_all(request.as_bytes())?;
-                stream.read_to_string(&mut answer)?;
-            }
-            None => {
-                let address = self.endpoint.trim_start_matches("tcp://");
-                let mut stream = TcpStream::connect(address)?;
-                stream.set_read_timeout(Some(LIMIT))?;
-                stream.write_all(request.as_bytes())?;
-                stream.read_to_string(&mut answer)?;
-            }
-        }
-        Answer::parse(&answer).ok_or_else(|| io::Error::other(format!("no answer: {answer:?}")))
+        http::ask(&self.endpoint, method, path, body)
     }
 
     /// Scrapes the metrics.
@@ -115,24 +82,5 @@ impl Admin {
         if let Ok(answer) = self.try_ask("GET", "/metrics", "") {
             Metrics::parse(&answer.body).check_books();
         }
-    }
-}
-
-impl Answer {
-    /// The value of a header.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
-    }
-
-    fn parse(answer: &str) -> Option<Self> {
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-        let answer = Self { status, head: head.to_owned(), body: body.to_owned() };
-        // A body that was cut off is no answer; that to HEAD has none.
-        let len: usize = answer.header("content-length")?.parse().ok()?;
-        (len == body.len() || body.is_empty()).then_some(answer)
     }
 }

@@ -6,6 +6,7 @@
 
 mod admin;
 mod family;
+pub mod http;
 mod load;
 mod openmetrics;
 
@@ -19,7 +20,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-pub use admin::{Admin, Answer};
+pub use admin::Admin;
 pub use family::{Books, Family, field};
 pub use load::{Load, Report};
 pub use openmetrics::Metrics;
