@@ -75,6 +75,9 @@ async fn run(args: Args, inherited: Result<Inherited, InheritError>) -> Result<(
     let heirlooms = heirlooms.chain(admin.as_ref().map(AdminListener::heirloom));
     let heirlooms = heirlooms.collect::<io::Result<_>>().map_err(cannot("keep the listeners"))?;
 
+    let readiness = Readiness::new();
+    // Who connects from now on is served.
+    readiness.enter(Stage::Ready);
     announce(&listeners, admin.as_ref()).map_err(|error| {
         fatal(&format_args!("cannot write to stdout: {error}"));
         Exit::Io
@@ -97,7 +100,6 @@ async fn run(args: Args, inherited: Result<Inherited, InheritError>) -> Result<(
         let shutdown = shutdown.clone();
         servers.spawn(server.run(async move { shutdown.cancelled().await }));
     }
-    let readiness = Readiness::new();
     let leave_admin = CancellationToken::new();
     if let Some(admin) = admin {
         let Config { connections, buffers, .. } = config;
@@ -106,7 +108,6 @@ async fn run(args: Args, inherited: Result<Inherited, InheritError>) -> Result<(
         admin::start(admin, observed, leave_admin.clone())
             .map_err(cannot("start the admin listener"))?;
     }
-    readiness.enter(Stage::Ready);
     tokio::spawn(keep_manager_informed(predecessor, readiness.clone(), handles.clone()));
     let lifecycle = Lifecycle {
         readiness,
