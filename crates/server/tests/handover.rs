@@ -27,11 +27,15 @@ struct Family {
 struct Successor(Pid);
 
 impl Family {
-    fn start(mut command: Command) -> Self {
+    fn start(command: Command) -> Self {
+        Self::start_with(command, 1)
+    }
+
+    fn start_with(mut command: Command, listeners: usize) -> Self {
         // Whose parent has gone is this process's then, which can wait for it.
         set_child_subreaper(Some(getpid())).unwrap();
         command.process_group(0).args(LOG);
-        Self { daemon: Volleyd::spawn(command, 1) }
+        Self { daemon: Volleyd::spawn(command, listeners) }
     }
 
     /// Has the first one start another, which gets ready.
@@ -143,9 +147,8 @@ fn a_chain_of_processes_keeps_one_address() {
     let mut command = Volleyd::command();
     command.args(["--listen", others[0], "--listen", others[1], "--listen", &address.to_string()]);
     pass(&mut command, [("volleyd.socket", passed.into())]);
-    let mut family = Family::start(command);
-    let mut ends = family.daemon.more_endpoints(2);
-    ends.insert(0, family.daemon.endpoints[0].clone());
+    let mut family = Family::start_with(command, 3);
+    let ends = family.daemon.endpoints.clone();
     let mut last = family.hand_over();
     assert_eq!(family.daemon.more_endpoints(3), ends);
     assert_eq!(family.daemon.wait().code(), Some(0));

@@ -120,8 +120,8 @@ impl Volleyd {
     /// one.
     pub(crate) fn more_endpoints(&self, listeners: usize) -> Vec<String> {
         let endpoints = (0..listeners).map(|_| self.next_line("listening ")).collect();
-        if self.admin.is_some() {
-            self.next_line("admin ");
+        if let Some(admin) = &self.admin {
+            assert_eq!(self.next_line("admin "), admin.endpoint, "it is handed over too");
         }
         endpoints
     }
