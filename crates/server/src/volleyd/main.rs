@@ -51,7 +51,7 @@ fn main() -> Exit {
 
 async fn run(args: Args, inherited: Result<Inherited, InheritError>) -> Result<(), Exit> {
     let config = config(&args);
-    let program = Program::this().map_err(cannot("find out which program this is"))?;
+    let program = Program::this();
     let signals = Signals::install().map_err(cannot("handle signals"))?;
     let mut inherited = inherited.map_err(|error| {
         fatal(&error);

@@ -34,16 +34,16 @@ pub(crate) struct Program {
 
 impl Program {
     /// To be called at the start, before its file may be replaced.
-    ///
-    /// # Errors
-    ///
-    /// When the system does not tell which program this is.
-    pub(crate) fn this() -> io::Result<Self> {
+    pub(crate) fn this() -> Self {
         let mut arguments = env::args_os();
-        let name = arguments.next().unwrap_or_default();
+        let name = PathBuf::from(arguments.next().unwrap_or_default());
         let folders = env::var_os("PATH").unwrap_or_default();
-        let path = find(Path::new(&name), &folders, &env::current_exe()?);
-        Ok(Self { path, arguments: arguments.collect() })
+        // Without /proc nobody tells; then the name has to do.
+        let path = match env::current_exe() {
+            Ok(running) => find(&name, &folders, &running),
+            Err(_) => name,
+        };
+        Self { path, arguments: arguments.collect() }
     }
 
     /// Starts it with these sockets, and with the arguments and the environment of this process.
