@@ -5,11 +5,11 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use common::{Volleyd, exit_of, hello, welcome};
 use rustix::process::Signal;
+use socket2::{Domain, SockAddr, Socket, Type};
 use tempfile::TempDir;
 
 /// A place for a socket, and the endpoint there.
@@ -73,7 +73,18 @@ fn one_that_nobody_listens_on_is_replaced() {
 #[test]
 fn one_that_is_in_use_is_an_error_and_stays() {
     let (_directory, endpoint) = place();
-    let _taken = UnixListener::bind(file_of(&endpoint)).unwrap();
+    // And so busy that nobody gets in any more.
+    let taken = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let address = SockAddr::unix(file_of(&endpoint)).unwrap();
+    taken.bind(&address).unwrap();
+    taken.listen(0).unwrap();
+    let waiting: Vec<_> = std::iter::from_fn(|| {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket.connect(&address).is_ok().then_some(socket)
+    })
+    .collect();
+    assert!(!waiting.is_empty());
     let (code, stdout, stderr) = exit_of(&["--listen", "127.0.0.1:0", "--admin", &endpoint], &[]);
     assert_eq!((code, stdout.as_str()), (69, ""), "{stderr}");
     let told = format!("cannot listen on {endpoint}: Address already in use");

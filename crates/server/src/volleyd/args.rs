@@ -27,6 +27,7 @@ Examples:
   volleyd --reply ack            answer with receipts: checksum, number, time
   volleyd --listen 127.0.0.1:0   let the system choose a port and print it
   volleyd --listen 0.0.0.0:7007 --listen '[::]:7007'
+  volleyd --admin 127.0.0.1:7008  metrics, health and more over HTTP
 
 Exit codes:
   0         drained after a signal

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::Mode;
 use rustix::process::umask;
+use socket2::{Domain, SockAddr, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tracing::{info, warn};
 use volley_cli::Exit;
@@ -235,7 +236,10 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if !fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
         return Ok(());
     }
-    match unix::UnixStream::connect(path) {
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Whoever listens there may be too busy to accept: that is no reason to wait.
+    socket.set_nonblocking(true)?;
+    match socket.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         // It will be told as in use.
         _ => Ok(()),

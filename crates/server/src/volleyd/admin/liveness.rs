@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 
 use crate::probe::round_trip;
 
-/// How long a frame may take through a listener that is alive. An orchestrator asks every few
-/// seconds, and one in trouble answers in milliseconds too.
+/// How long a frame may take through a listener that is alive. It takes well under a millisecond;
+/// whoever asks gives up after a second or more (in Kubernetes 1 s is the default).
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// What came of a look: nothing, or what is wrong.
@@ -20,14 +20,20 @@ pub(super) type Verdict = Result<(), String>;
 #[derive(Debug)]
 pub(super) struct Liveness {
     addresses: Vec<SocketAddr>,
+    /// For each frame.
+    limit: Duration,
     /// The last look, which may still be under way.
     look: Mutex<watch::Receiver<Option<Verdict>>>,
 }
 
 impl Liveness {
     pub(super) fn of(addresses: Vec<SocketAddr>) -> Self {
+        Self::within(LIMIT, addresses)
+    }
+
+    fn within(limit: Duration, addresses: Vec<SocketAddr>) -> Self {
         // None is under way: its sender is gone.
-        Self { addresses, look: Mutex::new(watch::channel(None).1) }
+        Self { addresses, limit, look: Mutex::new(watch::channel(None).1) }
     }
 
     /// Looks whether all listeners answer. Those who ask while a look is under way share it: many
@@ -45,20 +51,22 @@ impl Liveness {
         // The sender lives exactly as long as the look.
         if last.has_changed().is_err() {
             let (sender, receiver) = watch::channel(None);
-            let addresses = self.addresses.clone();
+            let (addresses, limit) = (self.addresses.clone(), self.limit);
             // A task of its own: it goes on when those who asked have gone.
-            tokio::spawn(async move { sender.send_replace(Some(look_at(&addresses).await)) });
+            tokio::spawn(async move {
+                sender.send_replace(Some(look_at(&addresses, limit).await));
+            });
             *last = receiver;
         }
         last.clone()
     }
 }
 
-async fn look_at(addresses: &[SocketAddr]) -> Verdict {
+async fn look_at(addresses: &[SocketAddr], limit: Duration) -> Verdict {
     let mut probes = JoinSet::new();
     for &address in addresses {
         probes.spawn(async move {
-            let probed = round_trip(address, LIMIT).await;
+            let probed = round_trip(address, limit).await;
             probed.map_err(|error| format!("tcp://{address}: {error}"))
         });
     }
@@ -80,6 +88,12 @@ mod tests {
 
     use super::*;
 
+    /// For those who answer.
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// For those who don't.
+    const SHORT: Duration = Duration::from_secs(2);
+
     /// A listener that is served, and what shows its books.
     fn served(config: Config) -> (SocketAddr, volley_server::Handle) {
         let server = Server::new(bind("127.0.0.1:0".parse().unwrap()).unwrap(), config).unwrap();
@@ -96,7 +110,8 @@ mod tests {
     #[tokio::test]
     async fn all_is_well_while_every_listener_answers() {
         let listeners = [served(Config::default()), served(Config::default())];
-        let liveness = Liveness::of(listeners.iter().map(|(address, _)| *address).collect());
+        let liveness =
+            Liveness::within(LONG, listeners.iter().map(|(address, _)| *address).collect());
         assert_eq!(liveness.look().await, Ok(()));
         for (_, handle) in listeners {
             assert_eq!((handle.books().accepted, handle.books().frames_answered), (1, 1));
@@ -108,7 +123,7 @@ mod tests {
         let mut config = Config::default();
         config.connections = ConnectionLimit::new(0);
         let (address, handle) = served(config);
-        assert_eq!(Liveness::of(vec![address]).look().await, Ok(()));
+        assert_eq!(Liveness::within(LONG, vec![address]).look().await, Ok(()));
         assert_eq!(handle.books().refused(), 1);
     }
 
@@ -116,22 +131,22 @@ mod tests {
     async fn one_listener_that_does_not_answer_is_named() {
         let (good, _) = served(Config::default());
         let (bad, _listener) = silent().await;
-        let verdict = Liveness::of(vec![good, bad]).look().await;
-        assert_eq!(verdict, Err(format!("tcp://{bad}: no reply within 1s")));
+        let verdict = Liveness::within(SHORT, vec![good, bad]).look().await;
+        assert_eq!(verdict, Err(format!("tcp://{bad}: no reply within 2s")));
     }
 
     #[tokio::test]
     async fn a_listener_that_is_gone_is_dead() {
         let (address, listener) = silent().await;
         drop(listener);
-        let error = Liveness::of(vec![address]).look().await.unwrap_err();
+        let error = Liveness::within(LONG, vec![address]).look().await.unwrap_err();
         assert!(error.starts_with(&format!("tcp://{address}: cannot connect: ")), "{error}");
     }
 
     #[tokio::test]
     async fn many_who_ask_at_once_share_one_look_and_the_next_one_is_new() {
         let (address, listener) = silent().await;
-        let liveness = Arc::new(Liveness::of(vec![address]));
+        let liveness = Arc::new(Liveness::within(LONG, vec![address]));
         for _ in 0..2 {
             let mut looks = JoinSet::new();
             for _ in 0..50 {

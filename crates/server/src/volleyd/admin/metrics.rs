@@ -93,7 +93,7 @@ impl Daemon {
         )
     }
 
-    /// What the daemon itself is and does.
+    /// What the daemon itself is and does. A metric that belongs to no listener stands here.
     fn encode_state(&self, families: &mut Families<'_>) -> fmt::Result {
         families.gauge(
             "volleyd_ready",

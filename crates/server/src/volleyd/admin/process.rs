@@ -18,7 +18,7 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn new() -> Self {
-        Self { started_at: proc::started_at() }
+        Self { started_at: system::started_at() }
     }
 
     pub(super) fn encode(&self, families: &mut Families<'_>) -> fmt::Result {
@@ -26,7 +26,7 @@ impl Process {
             let help = "When the process started, since the Unix epoch.";
             families.gauge("process_start_time", Some(&Unit::Seconds), help, started_at)?;
         }
-        if let Some(stat) = proc::Stat::now() {
+        if let Some(stat) = system::stat() {
             let help = "User and system time spent.";
             families.counter("process_cpu", Some(&Unit::Seconds), help, stat.cpu_seconds)?;
             let help = "Memory in use, as the system counts it.";
@@ -45,7 +45,7 @@ impl Process {
             )?;
             families.gauge("process_threads", None, "Threads.", stat.threads)?;
         }
-        if let Some(open) = proc::open_descriptors() {
+        if let Some(open) = system::open_descriptors() {
             families.gauge("process_open_fds", None, "Open file descriptors.", open)?;
         }
         // Without a limit it is infinite.
@@ -54,42 +54,39 @@ impl Process {
     }
 }
 
+/// What the system tells of the process at one instant.
+struct Stat {
+    cpu_seconds: f64,
+    resident_bytes: u64,
+    virtual_bytes: u64,
+    threads: u64,
+}
+
+/// From /proc. Nothing where that is not mounted, or no descriptor is left to read it.
 #[cfg(target_os = "linux")]
-mod proc {
-    use procfs::ProcResult;
+mod system {
+    use procfs::process::Process;
 
-    pub(super) struct Stat {
-        pub(super) cpu_seconds: f64,
-        pub(super) resident_bytes: u64,
-        pub(super) virtual_bytes: u64,
-        pub(super) threads: u64,
-    }
+    use super::Stat;
 
-    impl Stat {
-        /// Nothing where /proc is not mounted, or no descriptor is left to read it.
-        pub(super) fn now() -> Option<Self> {
-            let stat =
-                procfs::process::Process::myself().and_then(|process| process.stat()).ok()?;
-            Some(Self {
-                cpu_seconds: seconds(stat.utime + stat.stime),
-                resident_bytes: stat.rss * procfs::page_size(),
-                virtual_bytes: stat.vsize,
-                threads: u64::try_from(stat.num_threads).ok()?,
-            })
-        }
+    pub(super) fn stat() -> Option<Stat> {
+        let stat = Process::myself().and_then(|process| process.stat()).ok()?;
+        Some(Stat {
+            cpu_seconds: seconds(stat.utime + stat.stime),
+            resident_bytes: stat.rss * procfs::page_size(),
+            virtual_bytes: stat.vsize,
+            threads: u64::try_from(stat.num_threads).ok()?,
+        })
     }
 
     pub(super) fn open_descriptors() -> Option<u64> {
-        let process = procfs::process::Process::myself().ok()?;
-        process.fd_count().ok().map(|open| open as u64)
+        let open = Process::myself().and_then(|process| process.fd_count()).ok()?;
+        Some(open as u64)
     }
 
     pub(super) fn started_at() -> Option<f64> {
-        let started_at = || -> ProcResult<f64> {
-            let ticks = procfs::process::Process::myself()?.stat()?.starttime;
-            Ok(procfs::boot_time_secs()? as f64 + seconds(ticks))
-        };
-        started_at().ok()
+        let since_boot = Process::myself().and_then(|process| process.stat()).ok()?.starttime;
+        Some(procfs::boot_time_secs().ok()? as f64 + seconds(since_boot))
     }
 
     fn seconds(ticks: u64) -> f64 {
@@ -98,18 +95,11 @@ mod proc {
 }
 
 #[cfg(not(target_os = "linux"))]
-mod proc {
-    pub(super) struct Stat {
-        pub(super) cpu_seconds: f64,
-        pub(super) resident_bytes: u64,
-        pub(super) virtual_bytes: u64,
-        pub(super) threads: u64,
-    }
+mod system {
+    use super::Stat;
 
-    impl Stat {
-        pub(super) fn now() -> Option<Self> {
-            None
-        }
+    pub(super) fn stat() -> Option<Stat> {
+        None
     }
 
     pub(super) fn open_descriptors() -> Option<u64> {
