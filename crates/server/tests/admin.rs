@@ -12,13 +12,14 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use common::{
-    HELLO, LIMIT, Peer, Volleyd, control, data, exit_of, hello, pattern, program_is_missing,
+    HELLO, LIMIT, Peer, Volleyd, control, data, exit_of, hello, pass, pattern, program_is_missing,
     welcome,
 };
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use rustix::process::Signal;
 use serde_json::Value;
+use socket2::Socket;
 use volley_tests::{Admin, Metrics};
 
 /// Scrapes until the metrics are as expected.
@@ -349,6 +350,31 @@ fn it_is_ready_until_a_drain_begins_and_alive_to_its_end() {
     daemon.admin().check_books();
     peer.leave();
     assert_eq!(daemon.exit().0, 0);
+}
+
+/// A listener that breaks ends the daemon, which drains the others before that.
+#[test]
+fn it_is_not_ready_once_a_listener_is_broken() {
+    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let broken = Socket::from(sockets[0].try_clone().unwrap());
+    let mut command = Volleyd::command();
+    command.args(["--drain", "1h"]);
+    let names = ["first", "second"];
+    pass(&mut command, names.into_iter().zip(sockets.map(Into::into)));
+    let mut daemon = Volleyd::spawn(command, 2);
+    let mut peer = Peer::connect(daemon.addresses()[1]);
+    peer.send(hello(0));
+    peer.expect(welcome(1));
+    assert_eq!(daemon.admin().get("/readyz").status, 200);
+    // From now on accept(2) says EINVAL.
+    broken.shutdown(Shutdown::Both).unwrap();
+    daemon.wait_for(&["ERROR", "cannot accept"]);
+    // GOAWAY.
+    peer.frame();
+    let answer = daemon.admin().get("/readyz");
+    assert_eq!((answer.status, answer.body.as_str()), (503, "draining\n"));
+    peer.leave();
+    assert_eq!(daemon.exit().0, 69);
 }
 
 #[test]

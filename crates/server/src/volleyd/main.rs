@@ -110,7 +110,7 @@ async fn run(args: Args, inherited: Result<Inherited, InheritError>) -> Result<(
     }
     tokio::spawn(keep_manager_informed(predecessor, readiness.clone(), handles.clone()));
     let lifecycle = Lifecycle {
-        readiness,
+        readiness: readiness.clone(),
         handles,
         shutdown: shutdown.clone(),
         drain_delay: args.drain_delay,
@@ -119,7 +119,7 @@ async fn run(args: Args, inherited: Result<Inherited, InheritError>) -> Result<(
         heirlooms,
     };
     tokio::spawn(lifecycle.run(signals));
-    join(servers, &shutdown).await
+    join(servers, &readiness, &shutdown).await
 }
 
 /// Relieves the old process, if there is one, then tells the service manager how the daemon is.
@@ -148,24 +148,28 @@ async fn keep_manager_informed(
 /// Waits for the end of all servers. When one fails the others are ended.
 async fn join(
     mut servers: JoinSet<Result<Books, ServeError>>,
+    readiness: &Readiness,
     shutdown: &CancellationToken,
 ) -> Result<(), Exit> {
     let mut total = Books::default();
     let mut outcome = Ok(());
     while let Some(served) = servers.join_next().await {
         match served {
-            Ok(Ok(books)) => total += &books,
+            Ok(Ok(books)) => {
+                total += &books;
+                continue;
+            }
             Ok(Err(error)) => {
                 report_fatal(&error);
                 outcome = Err(Exit::Unavailable);
-                shutdown.cancel();
             }
             Err(error) => {
                 error!(%error, "a listener's task failed");
                 outcome = Err(Exit::Defect);
-                shutdown.cancel();
             }
         }
+        readiness.enter(Stage::Draining);
+        shutdown.cancel();
     }
     if total.cut_off() > 0 {
         warn!(connections = total.cut_off(), "cut off at the drain deadline");
