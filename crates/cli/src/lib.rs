@@ -1,7 +1,9 @@
 //! What Volley's programs share: the table of exit codes, numbers with units, flags that more than
-//! one of them has, and the limit on descriptors. Their output stays with each program.
+//! one of them has, how to point at what is wrong in a text, and the limit on descriptors. Their
+//! output stays with each program.
 
 mod descriptors;
+mod excerpt;
 mod exit;
 mod misread;
 mod printable;
@@ -10,6 +12,7 @@ mod reply;
 mod units;
 
 pub use descriptors::raise_descriptor_limit;
+pub use excerpt::{Excerpt, visible};
 pub use exit::Exit;
 pub use misread::Misread;
 pub use printable::printable;

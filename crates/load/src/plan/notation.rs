@@ -3,11 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use volley_cli::Misread;
-
-/// Characters of a long text that are shown of the place, before it and behind it; together they
-/// fit into a line.
-const SHOWN: usize = 30;
+use volley_cli::{Excerpt, Misread, visible};
 
 /// A text that could not be read. [`fmt::Display`] says why, and points at the place:
 ///
@@ -38,39 +34,12 @@ impl NotationError {
 
 impl fmt::Display for NotationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let piece = |range: Range<usize>| shown(self.text.get(range).unwrap_or_default());
-        let before = tail(piece(0..self.span.start));
-        let wrong = head(piece(self.span.clone()));
-        let behind = head(piece(self.span.end..self.text.len()));
-        let margin = " ".repeat(before.chars().count());
-        let carets = "^".repeat(wrong.chars().count().max(1));
-        write!(f, "{}\n  {before}{wrong}{behind}\n  {margin}{carets}", shown(&self.why))
+        let excerpt = Excerpt { text: &self.text, span: self.span.clone() };
+        write!(f, "{}\n{excerpt}", visible(&self.why))
     }
 }
 
 impl std::error::Error for NotationError {}
-
-/// Each control character takes the place of one visible one: nothing of the text reaches the
-/// terminal but characters, and the carets stand where they should.
-fn shown(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
-}
-
-/// The first characters of a text that is too long for a line.
-fn head(text: String) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
-}
-
-/// The last characters of a text that is too long for a line.
-fn tail(text: String) -> String {
-    match text.char_indices().nth_back(SHOWN) {
-        Some((start, first)) => format!("…{}", &text[start + first.len_utf8()..]),
-        None => text,
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -95,24 +64,9 @@ mod tests {
     }
 
     #[test]
-    fn counts_characters_and_not_bytes() {
-        let text = "µµ,ßß";
-        assert_eq!(pointed(text, &text[5..]), "wrong\n  µµ,ßß\n     ^^");
-    }
-
-    #[test]
     fn sends_no_control_character_to_the_terminal() {
         let text = "\x1b[2J\n,5";
         let error = NotationError::new(text, Misread::new(&text[6..], "bad \x07"));
         assert_eq!(error.to_string(), "bad \u{fffd}\n  \u{fffd}[2J\u{fffd},5\n        ^");
-    }
-
-    #[test]
-    fn shows_of_a_long_text_what_is_near_the_place() {
-        let text = format!("{}?{}", "a".repeat(99_999), "b".repeat(99));
-        let (left, right) = ("a".repeat(30), "b".repeat(30));
-        let shown = format!("wrong\n  …{left}?{right}…\n  {}^", " ".repeat(31));
-        assert_eq!(pointed(&text, &text[99_999..100_000]), shown);
-        assert!(pointed(&text, &text).ends_with(&format!("\n  {left}…\n  {}", "^".repeat(31))));
     }
 }
