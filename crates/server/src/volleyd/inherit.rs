@@ -6,8 +6,8 @@
 //! LISTEN_FDNAMES=public:admin:volleyd-handover
 //! ```
 //!
-//! Which listener a socket serves is decided in [`listen`](crate::listen), what the two processes
-//! say to each other in [`handover`](crate::handover).
+//! Which listener a socket serves is decided in [`listen`](mod@crate::listen), what the two
+//! processes say to each other in [`handover`](crate::handover).
 
 use std::env;
 use std::fmt;
