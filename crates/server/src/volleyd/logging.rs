@@ -82,18 +82,21 @@ pub(crate) fn finish() {
 /// The text of a filter, if it is one: a level, or directives such as `warn,volley_server=debug`.
 /// An empty one, as RUST_LOG may be, is as good as none.
 pub(crate) fn check_filter(text: &str) -> Result<String, FilterError> {
-    let text = if text.is_empty() { "info" } else { text };
+    let text = if text.trim().is_empty() { "info" } else { text };
+    // tracing-subscriber 0.3.23 takes a target with a space before it for another one, or panics.
+    let directives: Vec<&str> = text.split(',').map(str::trim).collect();
     // A bare word that is no level would silence everything but the crate of that name.
     let is_level = |word: &str| word.parse::<LevelFilter>().is_ok() || word.starts_with("volley");
-    let words = text.split(',').map(str::trim).filter(|word| !word.contains(['=', '[']));
-    if let Some(word) = words.into_iter().find(|word| !is_level(word)) {
+    let mut words = directives.iter().filter(|word| !word.contains(['=', '[']));
+    if let Some(word) = words.find(|word| !is_level(word)) {
         return Err(FilterError(format!(
             "`{word}` is no level: write error, warn, info, debug, trace or off"
         )));
     }
-    match EnvFilter::try_new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(FilterError(error.to_string())),
+    let filter = directives.join(",");
+    match EnvFilter::try_new(&filter) {
+        Ok(_) => Ok(filter),
+        Err(error) => Err(FilterError(format!("`{text}` is no filter: {error}"))),
     }
 }
 
@@ -140,4 +143,22 @@ fn wants_colour() -> bool {
 /// What these locks guard is whole at any time.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_read_without_the_spaces_that_its_parser_stumbles_over() {
+        let read = |text: &str| check_filter(text).map_err(|error| error.to_string());
+        assert_eq!(read(" ").unwrap(), "info");
+        assert_eq!(read(" warn, volley_server=debug ").unwrap(), "warn,volley_server=debug");
+        // It panicked here.
+        assert_eq!(read(" 0\u{11370}=debug").unwrap(), "0\u{11370}=debug");
+        assert_eq!(
+            read("inof").unwrap_err(),
+            "`inof` is no level: write error, warn, info, debug, trace or off"
+        );
+    }
 }
