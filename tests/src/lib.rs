@@ -56,9 +56,13 @@ pub fn program(name: &str) -> Command {
     let path: PathBuf = profile.join(name).with_extension(std::env::consts::EXE_EXTENSION);
     assert!(path.exists(), "{} is missing: run `cargo build --workspace` first", path.display());
     let mut command = Command::new(path);
-    let heeded = ["VOLLEY_TO", "VOLLEYD_ADMIN", "VOLLEYD_DRAIN_DELAY", "RUST_LOG"];
-    for name in heeded.into_iter().chain(["NOTIFY_SOCKET", "LISTEN_FDS"]) {
+    for name in ["VOLLEY_TO", "RUST_LOG", "NOTIFY_SOCKET", "LISTEN_FDS"] {
         command.env_remove(name);
+    }
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("VOLLEYD_") {
+            command.env_remove(name);
+        }
     }
     command.kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

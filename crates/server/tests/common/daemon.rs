@@ -69,12 +69,16 @@ impl Volleyd {
     }
 
     fn clean(mut command: Command) -> Command {
-        let heeded =
-            ["RUST_LOG", "NO_COLOR", "VOLLEYD_ADMIN", "VOLLEYD_DRAIN_DELAY", "NOTIFY_SOCKET"];
+        let heeded = ["RUST_LOG", "NO_COLOR", "NOTIFY_SOCKET"];
         let passed =
             ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"];
         for name in heeded.into_iter().chain(passed) {
             command.env_remove(name);
+        }
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("VOLLEYD_") {
+                command.env_remove(name);
+            }
         }
         command
     }
