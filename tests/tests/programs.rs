@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, also in what it calls")]
 
+use tokio::net::TcpStream;
 use volley_tests::{Daemon, Ended, program, run};
 
 /// `volley send` to this daemon.
@@ -68,7 +69,10 @@ async fn a_frame_beyond_the_daemons_limit_is_bad_data() {
 
 #[tokio::test]
 async fn a_daemon_without_a_place_is_worth_another_try() {
-    let daemon = Daemon::start(&["--max-connections", "0"]).await;
+    let daemon = Daemon::start(&["--max-connections", "1"]).await;
+    let address = daemon.endpoint.strip_prefix("tcp://").unwrap();
+    // Accepted before whoever comes later.
+    let _inside = TcpStream::connect(address).await.unwrap();
     let ended = send(&daemon, &["hello"], b"").await;
     assert_eq!((ended.code, &ended.stdout[..]), (Some(75), &b""[..]));
     let told = "volley: refused by the server after 0 frames: busy: ";

@@ -8,7 +8,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process::Command;
 use std::time::Instant;
 
-use common::{LIMIT, Peer, Volleyd, hello, welcome};
+use common::{LIMIT, Peer, Received, Volleyd, data, hello, welcome};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -122,12 +122,25 @@ fn a_manager_with_an_abstract_name_is_told() {
     assert_eq!(manager.hear()[0], "READY=1");
 }
 
+/// Has the only place for a connection, which the watchdog's own frame may have for a moment.
+fn take_the_place(daemon: &Volleyd) -> Peer {
+    let deadline = Instant::now() + LIMIT;
+    while Instant::now() < deadline {
+        let mut peer = daemon.connect();
+        peer.send(data(b"mine"));
+        if matches!(peer.frame(), Received::Data(_)) {
+            return peer;
+        }
+    }
+    panic!("the place is never free");
+}
+
 #[test]
 fn a_watchdog_is_fed_by_whoever_it_is_for() {
     // One without a place for connections is alive.
-    for arguments in [&[][..], &["--max-connections", "0"]] {
+    for is_full in [false, true] {
         let manager = Manager::new();
-        let mut command = manager.command(arguments);
+        let mut command = manager.command(&["--max-connections", if is_full { "1" } else { "9" }]);
         let daemon = Volleyd::spawn(
             {
                 command.env("WATCHDOG_USEC", "60000");
@@ -136,6 +149,7 @@ fn a_watchdog_is_fed_by_whoever_it_is_for() {
             1,
         );
         assert_eq!(manager.hear()[0], "READY=1");
+        let _inside = is_full.then(|| take_the_place(&daemon));
         for _ in 0..5 {
             assert_eq!(manager.hear(), ["WATCHDOG=1"]);
         }
