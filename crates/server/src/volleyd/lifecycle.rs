@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use std::process;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -29,7 +30,7 @@ pub(crate) struct Lifecycle {
     /// Begins the drain of all listeners.
     pub(crate) shutdown: CancellationToken,
     /// How long connections are still accepted once the daemon is asked to go.
-    pub(crate) drain_delay: Duration,
+    pub(crate) drain_delay: watch::Receiver<Duration>,
     pub(crate) program: Program,
     /// Has the admin listener leave its sockets to another process.
     pub(crate) leave_admin: CancellationToken,
@@ -50,8 +51,11 @@ impl Lifecycle {
     /// Heeds the signals for as long as the process lives.
     pub(crate) async fn run(mut self, mut signals: Signals) -> Infallible {
         let mut is_told = true;
-        match self.serve(&mut signals).await {
-            Going::Told { name } if self.drain_delay.is_zero() => {
+        let going = self.serve(&mut signals).await;
+        // As it is now: a reload may have changed it.
+        let drain_delay = *self.drain_delay.borrow();
+        match going {
+            Going::Told { name } if drain_delay.is_zero() => {
                 info!(signal = name, "shutting down; a second signal exits at once");
                 self.readiness.enter(Stage::Draining);
                 notify::stopping(&self.handles);
@@ -59,12 +63,12 @@ impl Lifecycle {
             Going::Told { name } => {
                 info!(
                     signal = name,
-                    delay = ?self.drain_delay,
+                    delay = ?drain_delay,
                     "not ready any more, accepting for the drain delay; a second signal ends it"
                 );
                 self.readiness.enter(Stage::Draining);
-                notify::stopping_after(self.drain_delay);
-                self.delay(&mut signals).await;
+                notify::stopping_after(drain_delay);
+                delay(drain_delay, &mut signals).await;
                 info!("shutting down; a further signal exits at once");
                 notify::stopping(&self.handles);
             }
@@ -153,18 +157,18 @@ impl Lifecycle {
         info!(pid, "handed over to a new process");
         Going::Replaced
     }
+}
 
-    /// Waits for the drain delay, or for a signal that ends it.
-    async fn delay(&self, signals: &mut Signals) {
-        let until_told = async {
-            while matches!(signals.next().await, Signal::HandOver) {
-                info!("ignoring SIGUSR2: shutting down");
-            }
-        };
-        // Cancel safe: nothing goes on afterwards.
-        tokio::select! {
-            () = until_told => {}
-            () = sleep(self.drain_delay) => {}
+/// Waits for the drain delay, or for a signal that ends it.
+async fn delay(drain_delay: Duration, signals: &mut Signals) {
+    let until_told = async {
+        while matches!(signals.next().await, Signal::HandOver) {
+            info!("ignoring SIGUSR2: shutting down");
         }
+    };
+    // Cancel safe: nothing goes on afterwards.
+    tokio::select! {
+        () = until_told => {}
+        () = sleep(drain_delay) => {}
     }
 }

@@ -6,20 +6,22 @@ use std::net::SocketAddr;
 use rustix::process::{Resource, getrlimit};
 use tracing::{info, warn};
 use volley_cli::{format_bytes, format_duration, format_rate};
-use volley_server::Config;
+use volley_server::{Config, ConnectionLimit};
 
 /// How a limit is shown that is not set.
 const OFF: &str = "off";
 
-/// Tells what a listener with this configuration takes, in one line.
-pub(crate) fn tell(config: &Config, threads: u16) {
+/// Tells what a listener with this configuration takes, in one line; `all` is the limit for all of
+/// them together, and `listener` what this one is called among several.
+pub(crate) fn tell(listener: Option<&str>, config: &Config, all: &ConnectionLimit, threads: usize) {
     let deadlines = &config.deadlines;
     info!(
-        max_connections = config.connections.max(),
-        max_connections_per_source = %shown(per_source(config), |max| max),
+        listener,
+        max_connections = config.connections.max().min(all.max()),
+        max_connections_per_source = %shown(per_source(config, all), |max| max),
         descriptors = %shown(getrlimit(Resource::Nofile).current, |descriptors| descriptors),
         max_frame = %format_bytes(config.max_frame.get().into()),
-        max_buffered = %format_bytes(config.buffers.max()),
+        max_buffered = %shown(buffered(config), format_bytes),
         accept_rate = %shown(config.accept_rate, format_rate),
         frame_rate = %shown(config.frame_rate, format_rate),
         byte_rate = %shown(config.byte_rate, format_rate),
@@ -36,11 +38,11 @@ pub(crate) fn tell(config: &Config, threads: u16) {
 }
 
 /// Warns of a listener that others than this machine can reach. Whoever does may use all of it.
-pub(crate) fn warn_if_open(address: SocketAddr, config: &Config) {
+pub(crate) fn warn_if_open(address: SocketAddr, config: &Config, all: &ConnectionLimit) {
     if is_open(address) {
         warn!(
             endpoint = %format_args!("tcp://{address}"),
-            off = off(config).join(", "),
+            off = off(config, all).join(", "),
             "open to the network: whoever reaches it is served"
         );
     }
@@ -51,10 +53,10 @@ fn is_open(address: SocketAddr) -> bool {
 }
 
 /// The limits that keep one peer, or all of them, from more than their share, and are not set.
-fn off(config: &Config) -> Vec<&'static str> {
+fn off(config: &Config, all: &ConnectionLimit) -> Vec<&'static str> {
     let deadlines = &config.deadlines;
     let limits = [
-        ("max-connections-per-source", per_source(config).is_some()),
+        ("max-connections-per-source", per_source(config, all).is_some()),
         ("accept-rate", config.accept_rate.is_some()),
         ("frame-rate", config.frame_rate.is_some()),
         ("byte-rate", config.byte_rate.is_some()),
@@ -66,8 +68,14 @@ fn off(config: &Config) -> Vec<&'static str> {
     limits.into_iter().filter_map(|(name, is_set)| (!is_set).then_some(name)).collect()
 }
 
-fn per_source(config: &Config) -> Option<usize> {
-    Some(config.connections.max_per_source()).filter(|&max| max < usize::MAX)
+/// The lower one of the listener's own and that for all.
+fn per_source(config: &Config, all: &ConnectionLimit) -> Option<usize> {
+    let max = config.connections.max_per_source().min(all.max_per_source());
+    Some(max).filter(|&max| max < usize::MAX)
+}
+
+fn buffered(config: &Config) -> Option<u64> {
+    Some(config.buffers.max()).filter(|&max| max < u64::MAX)
 }
 
 fn shown<T, D: Display>(limit: Option<T>, show: impl FnOnce(T) -> D) -> String {
@@ -97,13 +105,16 @@ mod tests {
     #[test]
     fn names_the_limits_that_are_off() {
         let mut config = Config::default();
+        let all = ConnectionLimit::from_descriptors();
+        config.connections = all.child();
         let rates = ["max-connections-per-source", "accept-rate", "frame-rate", "byte-rate"];
-        assert_eq!(off(&config), rates);
-        config.connections.set_max_per_source(10);
+        assert_eq!(off(&config, &all), rates);
+        // For all is as good as for this one.
+        all.set_max_per_source(10);
         (config.accept_rate, config.frame_rate) = (Some(1.0), Some(1.0));
         config.byte_rate = Some(1.0);
-        assert!(off(&config).is_empty());
+        assert!(off(&config, &all).is_empty());
         config.deadlines.idle = None;
-        assert_eq!(off(&config), ["idle-timeout"]);
+        assert_eq!(off(&config, &all), ["idle-timeout"]);
     }
 }

@@ -26,7 +26,6 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) struct Listener {
     /// Which of those that were asked for it is; their order is kept.
-    #[expect(dead_code, reason = "listeners have no settings of their own yet")]
     pub(crate) wanted: usize,
     pub(crate) address: SocketAddr,
     /// What a service manager calls its socket, or its own name; may be empty.

@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::reload;
 
-use crate::args::LogFormat;
+use crate::config::LogFormat;
 
 /// Lines that wait for a reader of stderr; further ones are dropped. A pipe that nobody reads must
 /// not hold up the frames.
@@ -38,7 +38,7 @@ struct Log {
 pub(crate) struct FilterError(String);
 
 /// Sends the log to stderr, from a thread of its own, until [`finish`]. `filter` has been checked
-/// when the command line was read.
+/// when the configuration was read.
 pub(crate) fn init(filter: &str, format: LogFormat) {
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)

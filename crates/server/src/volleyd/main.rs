@@ -1,8 +1,9 @@
-//! The daemon: flags, logging, signals, stdout and exit codes around [`volley_server`].
+//! The daemon: configuration, logging, signals, stdout and exit codes around [`volley_server`].
 
 mod admin;
-mod args;
+mod config;
 mod handover;
+mod in_force;
 mod inherit;
 mod lifecycle;
 mod limits;
@@ -12,62 +13,109 @@ mod memory;
 mod notify;
 mod probe;
 mod readiness;
+mod reload;
 mod signals;
 mod watchdog;
 
+use std::env;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use admin::{AdminListener, Observed};
-use args::Args;
-use clap::Parser;
+use config::{ConfigError, Flags, Settings, Sources, Task, Threads};
 use handover::{Predecessor, Program};
+use in_force::InForce;
 use inherit::{InheritError, Inherited};
 use lifecycle::Lifecycle;
 use listen::{Listener, Wanted, listen};
 use logging::fatal;
 use readiness::{Readiness, Stage};
+use reload::Reload;
 use signals::Signals;
 use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use volley_cli::{Exit, raise_descriptor_limit};
-use volley_server::{Books, Config, ConnectionLimit, Handle, ServeError, Server};
+use volley_server::{Books, Handle, ServeError, Server};
 
 fn main() -> Exit {
     // First of all, as long as there is one thread.
     let inherited = Inherited::from_environment();
-    let args = Args::parse();
-    logging::init(&args.log, args.log_format);
+    let flags = Flags::parse(env::args_os()).unwrap_or_else(|error| error.exit());
+    let (sources, settings) = match configuration(flags) {
+        Ok(configuration) => configuration,
+        Err(error) => {
+            let _ = io::stderr().write_all(error.report().as_bytes());
+            return error.exit();
+        }
+    };
+    match sources.task() {
+        Task::Serve => start(sources, settings, inherited),
+        Task::Check => answer(&settings, &format!("{}: ok\n", sources.title())),
+        Task::PrintConfig => answer(&settings, &settings.to_toml()),
+    }
+}
+
+fn configuration(flags: Flags) -> Result<(Sources, Settings), ConfigError> {
+    let sources = Sources::new(flags, env::vars_os())?;
+    let settings = sources.settings()?;
+    Ok((sources, settings))
+}
+
+/// Prints what was asked for in place of serving.
+fn answer(settings: &Settings, text: &str) -> Exit {
+    for warning in &settings.warnings {
+        let _ = writeln!(io::stderr(), "volleyd: {warning}");
+    }
+    let printed = to_stdout(|stdout| stdout.write_all(text.as_bytes()));
+    printed.map_err(no_stdout).err().unwrap_or(Exit::Success)
+}
+
+fn start(sources: Sources, settings: Settings, inherited: Result<Inherited, InheritError>) -> Exit {
+    let process = &settings.process;
+    logging::init(&process.log.value.0, process.log_format.value);
+    for warning in &settings.warnings {
+        warn!("{warning}");
+    }
     memory::give_back_in_background();
+    let Threads(threads) = process.threads.value.unwrap_or_else(Threads::by_cpus);
     let outcome = raise_descriptor_limit()
-        .and_then(|_| runtime(args.threads.into()))
+        .and_then(|_| runtime(threads))
         .map_err(cannot("set up the process"))
-        .and_then(|runtime| runtime.block_on(run(args, inherited)));
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(run(sources, settings, threads, inherited));
+            // All is done but, perhaps, a read of a file or a name's lookup that hangs.
+            runtime.shutdown_background();
+            outcome
+        });
     admin::remove_socket();
     logging::finish();
     outcome.err().unwrap_or(Exit::Success)
 }
 
-async fn run(args: Args, inherited: Result<Inherited, InheritError>) -> Result<(), Exit> {
-    let config = config(&args);
+async fn run(
+    sources: Sources,
+    settings: Settings,
+    threads: usize,
+    inherited: Result<Inherited, InheritError>,
+) -> Result<(), Exit> {
     let program = Program::this();
     let signals = Signals::install().map_err(cannot("handle signals"))?;
+    let hangups = signals::hangups().map_err(cannot("handle signals"))?;
     let mut inherited = inherited.map_err(|error| {
         fatal(&error);
         error.exit()
     })?;
     let predecessor = inherited.take_predecessor().map(Predecessor::new).transpose();
     let predecessor = predecessor.map_err(cannot("speak to the old process"))?;
-    let admin = AdminListener::open(args.admin.as_ref(), inherited.take_admin()).await;
+    let admin =
+        AdminListener::open(settings.process.admin.value.as_ref(), inherited.take_admin()).await;
     let admin = admin.map_err(|error| {
         fatal(&error);
         error.exit()
     })?;
-    let wanted =
-        args.listen.iter().map(|endpoint| Wanted { endpoint: endpoint.clone(), name: None });
-    let wanted: Vec<_> = wanted.collect();
-    let listeners = listen(&wanted, inherited).await.map_err(|error| {
+    let listeners = listen(&wanted(&settings), inherited).await.map_err(|error| {
         fatal(&error);
         error.exit()
     })?;
@@ -78,17 +126,16 @@ async fn run(args: Args, inherited: Result<Inherited, InheritError>) -> Result<(
     let readiness = Readiness::new();
     // Who connects from now on is served.
     readiness.enter(Stage::Ready);
-    announce(&listeners, admin.as_ref()).map_err(|error| {
-        fatal(&format_args!("cannot write to stdout: {error}"));
-        Exit::Io
-    })?;
-    limits::tell(&config, args.threads);
+    announce(&listeners, admin.as_ref()).map_err(no_stdout)?;
+    let mut in_force = InForce::new(&settings);
+    in_force.tell(&settings, threads);
     let shutdown = CancellationToken::new();
     let mut servers = JoinSet::new();
     let mut handles = Vec::new();
-    for Listener { socket, address, is_kept, .. } in listeners {
-        limits::warn_if_open(address, &config);
-        let server = Server::new(socket, config.clone()).map_err(|error| {
+    for Listener { wanted, socket, address, is_kept, .. } in listeners {
+        let config = in_force.config(&settings, wanted);
+        limits::warn_if_open(address, &config, in_force.connections());
+        let server = Server::new(socket, config).map_err(|error| {
             report_fatal(&error);
             Exit::Unavailable
         })?;
@@ -96,13 +143,14 @@ async fn run(args: Args, inherited: Result<Inherited, InheritError>) -> Result<(
         if is_kept {
             handle.leave_backlog();
         }
+        in_force.add(wanted, handle.clone());
         handles.push(handle);
         let shutdown = shutdown.clone();
         servers.spawn(server.run(async move { shutdown.cancelled().await }));
     }
     let leave_admin = CancellationToken::new();
     if let Some(admin) = admin {
-        let Config { connections, buffers, .. } = config;
+        let (connections, buffers) = (in_force.connections().clone(), in_force.buffers().clone());
         let (handles, readiness) = (handles.clone(), readiness.clone());
         let observed = Observed { handles, connections, buffers, readiness };
         admin::start(admin, observed, leave_admin.clone())
@@ -111,14 +159,17 @@ async fn run(args: Args, inherited: Result<Inherited, InheritError>) -> Result<(
     tokio::spawn(keep_manager_informed(predecessor, readiness.clone(), handles.clone()));
     let lifecycle = Lifecycle {
         readiness: readiness.clone(),
-        handles,
+        handles: handles.clone(),
         shutdown: shutdown.clone(),
-        drain_delay: args.drain_delay,
+        drain_delay: in_force.drain_delay(),
         program,
         leave_admin,
         heirlooms,
     };
     tokio::spawn(lifecycle.run(signals));
+    let (sources, settings) = (Arc::new(sources), Arc::new(settings));
+    let reload = Reload { sources, settings, in_force, readiness: readiness.clone(), handles };
+    tokio::spawn(reload.run(hangups));
     join(servers, &readiness, &shutdown).await
 }
 
@@ -194,30 +245,21 @@ fn cannot<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> Exit {
     }
 }
 
-fn config(args: &Args) -> Config {
-    let mut config = Config::default();
-    config.reply = args.reply.into();
-    config.max_frame = args.max_frame;
-    config.drain = args.drain;
-    let mut possible = config.connections.max();
-    if args.admin.is_some() {
-        possible = possible.saturating_sub(admin::DESCRIPTORS).max(possible / 2);
-        config.connections.set_max(possible);
-    }
-    if let Some(max) = args.max_connections {
-        if max > possible {
-            warn!(max_connections = max, possible, "more connections than descriptors allow");
-        }
-        config.connections = ConnectionLimit::new(max);
-    }
-    config
+/// The listeners that were asked for; none where nobody has said anything.
+fn wanted(settings: &Settings) -> Vec<Wanted> {
+    let asked_for = settings.listeners.iter().filter(|listener| !listener.is_default());
+    asked_for
+        .map(|listener| Wanted {
+            endpoint: listener.endpoint.value.clone(),
+            name: listener.name.as_ref().map(|name| name.value.0.clone()),
+        })
+        .collect()
 }
 
 /// One line per listener on stdout, which scripts wait for, and behind them those of the admin
-/// listener. That nobody reads them is no error.
+/// listener.
 fn announce(listeners: &[Listener], admin: Option<&AdminListener>) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    let mut write = || {
+    to_stdout(|stdout| {
         for Listener { address, .. } in listeners {
             info!(endpoint = %format_args!("tcp://{address}"), "listening");
             writeln!(stdout, "listening tcp://{address}")?;
@@ -228,12 +270,22 @@ fn announce(listeners: &[Listener], admin: Option<&AdminListener>) -> io::Result
                 writeln!(stdout, "admin {endpoint}")?;
             }
         }
-        stdout.flush()
-    };
-    write().or_else(|error| match error.kind() {
+        Ok(())
+    })
+}
+
+/// That nobody reads it is no error.
+fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    write(&mut stdout).and_then(|()| stdout.flush()).or_else(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Ok(()),
         _ => Err(error),
     })
+}
+
+fn no_stdout(error: io::Error) -> Exit {
+    fatal(&format_args!("cannot write to stdout: {error}"));
+    Exit::Io
 }
 
 fn report_fatal(error: &ServeError) {

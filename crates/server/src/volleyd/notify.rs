@@ -36,7 +36,6 @@ pub(crate) fn ready(handles: &[Handle]) {
 
 /// The configuration is being read again; [`ready`] follows. The manager tells by the time which
 /// reload that one belongs to.
-#[expect(dead_code, reason = "there is nothing to reload yet")]
 pub(crate) fn reloading() {
     let Ok(now) = NotifyState::monotonic_usec_now() else { return };
     tell(&[NotifyState::Reloading, now, NotifyState::Status("reloading the configuration")]);

@@ -1,5 +1,5 @@
 //! The signals that the daemon heeds. What becomes of them is decided in
-//! [`lifecycle`](crate::lifecycle).
+//! [`lifecycle`](crate::lifecycle), and in [`reload`](crate::reload).
 
 use std::io;
 
@@ -50,4 +50,14 @@ impl Signals {
             _ = self.hand_over.recv() => Signal::HandOver,
         }
     }
+}
+
+/// The SIGHUPs to come, each of them a wish to read the configuration again. From now on they don't
+/// end the process.
+///
+/// # Errors
+///
+/// What the system says.
+pub(crate) fn hangups() -> io::Result<unix::Signal> {
+    signal(SignalKind::hangup())
 }

@@ -1,0 +1,40 @@
+//! The configuration: from flags, environment and file to [`Settings`], and to new ones while the
+//! daemon runs. What is made of them is left to others.
+//!
+//! ```text
+//!   flags -------.
+//!   environment -+-> layers of texts -> Settings: values, each with its origin
+//!   file --------'        ^                |              |
+//!                       table            reload     --print-config
+//! ```
+//!
+//! The [table] has every setting once; all else follows it.
+
+mod environment;
+mod file;
+mod flags;
+mod layer;
+mod listener;
+mod literal;
+mod origin;
+mod place;
+mod print;
+mod problem;
+mod reload;
+mod row;
+mod settings;
+mod sources;
+mod suggest;
+mod table;
+#[cfg(test)]
+mod tests;
+mod value;
+mod valued;
+
+pub(crate) use flags::{Flags, Task};
+pub(crate) use listener::Listener;
+pub(crate) use problem::ConfigError;
+pub(crate) use reload::{Change, ReloadError};
+pub(crate) use settings::Settings;
+pub(crate) use sources::Sources;
+pub(crate) use value::{Connections, LogFormat, Threads};

@@ -1,0 +1,113 @@
+//! A listener as it was asked for.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+
+use volley_proto::Endpoint;
+
+use super::layer::Layer;
+use super::origin::Origin;
+use super::place::Place;
+use super::problem::Problem;
+use super::table::{ListenerSettings, SectionSettings};
+use super::value::Name;
+use super::valued::Valued;
+
+/// Where to listen, and what was said of that listener alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Section {
+    pub(crate) endpoint: Valued<Endpoint>,
+    pub(crate) name: Option<Valued<Name>>,
+    pub(crate) layer: Layer,
+}
+
+impl Section {
+    /// Nothing was said but where.
+    pub(crate) fn plain(endpoint: Valued<Endpoint>) -> Self {
+        Self { endpoint, name: None, layer: Layer::default() }
+    }
+}
+
+/// A listener with all that is in force for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Listener {
+    pub(crate) endpoint: Valued<Endpoint>,
+    pub(crate) name: Option<Valued<Name>>,
+    pub(crate) settings: ListenerSettings,
+    /// Its own share of what the process may have.
+    pub(crate) own: SectionSettings,
+}
+
+impl Listener {
+    /// What messages call it: its name, or else its endpoint.
+    pub(crate) fn title(&self) -> String {
+        match &self.name {
+            Some(Valued { value: Name(name), .. }) => name.clone(),
+            None => self.endpoint.value.to_string(),
+        }
+    }
+
+    /// Whether nobody has said where to listen.
+    pub(crate) const fn is_default(&self) -> bool {
+        matches!(self.endpoint.origin, Origin::Default)
+    }
+
+    /// Whether `other` is the same listener, with other settings at most.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        let name = |listener: &Self| listener.name.as_ref().map(|name| name.value.clone());
+        self.endpoint.value == other.endpoint.value && name(self) == name(other)
+    }
+}
+
+/// Whether it is the same port each time: 0 is not.
+pub(crate) fn has_fixed_port(endpoint: &Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Tcp(address) => address.port() != 0,
+        _ => true,
+    }
+}
+
+/// A problem for each endpoint that has been there before.
+pub(crate) fn repeated_endpoints(endpoints: &[&Valued<Endpoint>]) -> Vec<Problem> {
+    repeats(endpoints, |endpoint| has_fixed_port(&endpoint.value).then_some(&endpoint.value))
+        .map(|(endpoint, first)| {
+            let address = &endpoint.value;
+            let why = match &first.origin {
+                Origin::File(place) => {
+                    format!("{address} has a listener already, on line {}", place.line())
+                }
+                _ => format!("{address} is there twice"),
+            };
+            Problem::new(&endpoint.origin, why)
+        })
+        .collect()
+}
+
+/// A problem for each name that has been there before.
+pub(crate) fn repeated_names(sections: &[Section]) -> Vec<Problem> {
+    let names: Vec<_> = sections.iter().filter_map(|section| section.name.as_ref()).collect();
+    repeats(&names, |name| Some(&name.value))
+        .map(|(name, first)| {
+            let line = first.origin.place().map_or(0, Place::line);
+            let Name(called) = &name.value;
+            let why = format!("another listener is called `{called}` already, on line {line}");
+            Problem::new(&name.origin, why)
+        })
+        .collect()
+}
+
+/// Each of `items` whose key an earlier one has, with the first of those.
+fn repeats<'a, T, K: Eq + Hash + 'a>(
+    items: &[&'a T],
+    key: impl Fn(&'a T) -> Option<&'a K>,
+) -> impl Iterator<Item = (&'a T, &'a T)> {
+    let mut firsts = HashMap::new();
+    items.iter().filter_map(move |&item| match firsts.entry(key(item)?) {
+        Entry::Occupied(first) => Some((item, *first.get())),
+        Entry::Vacant(place) => {
+            place.insert(item);
+            None
+        }
+    })
+}

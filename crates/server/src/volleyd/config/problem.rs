@@ -1,0 +1,77 @@
+//! What is wrong with a configuration, where, and with which code the daemon exits for it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use volley_cli::{Exit, printable};
+
+use super::origin::Origin;
+
+/// One thing that is wrong. [`fmt::Display`] is one line, for the log:
+/// ``volleyd.toml:3:1: unknown key `idle-timout`: did you mean `idle-timeout`?``
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    pub(crate) origin: Origin,
+    /// For the user, in lower case.
+    pub(crate) message: String,
+}
+
+impl Problem {
+    pub(crate) fn new(origin: &Origin, message: impl Into<String>) -> Self {
+        Self { origin: origin.clone(), message: message.into() }
+    }
+
+    const fn is_of_file(&self) -> bool {
+        self.origin.place().is_some()
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = printable(&self.message);
+        match &self.origin {
+            Origin::Default => write!(f, "default: {message}"),
+            Origin::Flag(key) => write!(f, "--{key}: {message}"),
+            Origin::Variable(name) => write!(f, "{name}: {message}"),
+            Origin::File(place) => write!(f, "{place}: {message}"),
+        }
+    }
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file isn't there, or can't be read.
+    #[error("cannot read {}: {source}", printable(&path.to_string_lossy()))]
+    Unreadable { path: PathBuf, source: io::Error },
+    /// What was said can't be done. At least one problem; those of a file in its order.
+    #[error("{}", one_line(.0))]
+    Invalid(Vec<Problem>),
+}
+
+impl ConfigError {
+    /// An input is missing; the file is bad; or the flags or the environment are.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Unreadable { .. } => Exit::NoInput,
+            Self::Invalid(problems) if problems.iter().any(Problem::is_of_file) => Exit::Config,
+            Self::Invalid(_) => Exit::Usage,
+        }
+    }
+
+    /// For the terminal: each problem with the line of the file and carets under the piece.
+    pub(crate) fn report(&self) -> String {
+        let Self::Invalid(problems) = self else { return format!("volleyd: {self}\n") };
+        let with_excerpt = |problem: &Problem| match problem.origin.place() {
+            Some(place) => format!("{problem}\n{}\n", place.excerpt()),
+            None => format!("volleyd: {problem}\n"),
+        };
+        problems.iter().map(with_excerpt).collect()
+    }
+}
+
+fn one_line(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    lines.join("; ")
+}

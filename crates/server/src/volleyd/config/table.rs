@@ -1,0 +1,319 @@
+//! The table of settings, each of them once. Flags, environment variables, keys of the file,
+//! `--help`, `--print-config`, suggestions and the reference all come from here, and so do the
+//! structs that hold the values.
+//!
+//! To add a setting, add its entry: that is all.
+
+use std::time::Duration;
+
+use volley_cli::Reply;
+use volley_proto::{Endpoint, MaxFrame};
+
+use super::layer::Layer;
+use super::problem::Problem;
+use super::row::Group::{Deadlines, Limits, Listeners, Logging, Operation};
+use super::row::{Row, Scope};
+use super::value::{
+    Auto, ByteRate, Bytes, Connections, Filter, LogFormat, Name, Percent, Rate, Threads,
+};
+use super::valued::{Shown, Valued};
+use crate::admin::AdminEndpoint;
+
+/// Where to listen. It stands apart from the others: there may be several, from one source.
+pub(crate) const LISTEN: Row = Row {
+    key: "listen",
+    group: Listeners,
+    default: "tcp://127.0.0.1:7007",
+    example: "0.0.0.0:7007",
+    help: "Where to listen; can be given more than once. Port 0 lets the system choose. By default on \
+           the sockets that a service manager passes, if it does",
+    ..Row::of::<Endpoint>(Scope::Process)
+};
+
+/// What a listener is called, in its section.
+pub(crate) const NAME: Row = Row {
+    key: "name",
+    group: Listeners,
+    default: "",
+    example: "public",
+    help: "What the log and a service manager's socket call the listener",
+    ..Row::of::<Name>(Scope::Section)
+};
+
+/// Declares settings of one [`Scope`]: a struct with their values, and their rows.
+macro_rules! settings {
+    (
+        $(#[$doc:meta])*
+        $name:ident: $scope:ident {
+            $( $field:ident: $type:ty { $($column:ident: $content:expr),* $(,)? } )*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub(crate) struct $name {
+            $( pub(crate) $field: Valued<$type>, )*
+        }
+
+        const _: () = {
+            $( assert!(is_key_of(stringify!($field), $name::$field.key)); )*
+        };
+
+        impl $name {
+            $(
+                #[expect(non_upper_case_globals, reason = "it is called as its field")]
+                const $field: Row =
+                    Row { $($column: $content,)* ..Row::of::<$type>(Scope::$scope) };
+            )*
+
+            /// The rows, in the order of their fields.
+            pub(crate) const ROWS: &[&Row] = &[$( &Self::$field ),*];
+
+            /// Takes each value from the first of `layers` that has one, or else its default.
+            pub(crate) fn resolve(layers: &[&Layer]) -> Result<Self, Problem> {
+                Ok(Self { $( $field: Valued::resolve(&Self::$field, layers)?, )* })
+            }
+
+            /// The values as texts, in the order of the rows.
+            pub(crate) fn shown(&self) -> Vec<Shown<'_>> {
+                vec![$( Shown::new(&Self::$field, &self.$field) ),*]
+            }
+        }
+    };
+}
+
+settings! {
+    /// What holds for the process.
+    ProcessSettings: Process {
+        admin: Option<AdminEndpoint> {
+            key: "admin",
+            group: Listeners,
+            default: "off",
+            example: "127.0.0.1:7008",
+            help: "Where to serve metrics, health, the open connections and the log's filter over \
+                   HTTP, such as 127.0.0.1:7008 or unix:/run/volleyd/admin.sock",
+        }
+        max_connections: Auto<Connections> {
+            key: "max-connections",
+            group: Limits,
+            reloadable: true,
+            default: "auto",
+            example: "10k",
+            help: "How many connections may be open at once; further ones are refused as busy. \
+                   auto is the limit on file descriptors less 32, and with --admin less 112",
+        }
+        max_connections_per_source: Option<Connections> {
+            key: "max-connections-per-source",
+            group: Limits,
+            reloadable: true,
+            default: "off",
+            example: "100",
+            help: "The same for those of one IPv4 address, or of one IPv6 network of 64 bits",
+        }
+        max_buffered: Option<Bytes> {
+            key: "max-buffered",
+            group: Limits,
+            reloadable: true,
+            default: "1GiB",
+            example: "256MiB",
+            help: "How many bytes of unfinished frames and unread replies all connections together \
+                   may keep; one that needs more is ended",
+        }
+        drain: Duration {
+            key: "drain",
+            group: Operation,
+            reloadable: true,
+            default: "10s",
+            example: "30s",
+            help: "How long connections may go on after a signal",
+        }
+        drain_delay: Duration {
+            key: "drain-delay",
+            group: Operation,
+            reloadable: true,
+            default: "0s",
+            example: "5s",
+            help: "How long to accept connections after a signal, and say that none should come \
+                   any more, before the drain begins",
+        }
+        threads: Auto<Threads> {
+            key: "threads",
+            group: Operation,
+            default: "auto",
+            example: "4",
+            help: "Worker threads; auto is one per CPU that the process may use",
+        }
+        log: Filter {
+            key: "log",
+            group: Logging,
+            reloadable: true,
+            default: "info",
+            example: "warn,volley_server=debug",
+            help: "What to log: a level, or a filter such as `warn,volley_server=debug`. Without \
+                   VOLLEYD_LOG, RUST_LOG is heeded too",
+        }
+        log_format: LogFormat {
+            key: "log-format",
+            group: Logging,
+            default: "text",
+            example: "json",
+            help: "How a line of the log is written",
+        }
+    }
+}
+
+settings! {
+    /// What holds for a listener and its connections.
+    ListenerSettings: Listener {
+        reply: Reply {
+            key: "reply",
+            group: Listeners,
+            default: "echo",
+            example: "ack",
+            help: "The reply that a frame gets, unless the client asks for the other with HELLO",
+        }
+        max_frame: MaxFrame {
+            key: "max-frame",
+            group: Limits,
+            reloadable: true,
+            default: "1MiB",
+            example: "64KiB",
+            help: "The longest payload to take, at most 64MiB; a longer one ends its connection",
+        }
+        accept_rate: Option<Rate> {
+            key: "accept-rate",
+            group: Limits,
+            reloadable: true,
+            default: "off",
+            example: "1k",
+            help: "Connections per second that a listener accepts; the others wait",
+        }
+        frame_rate: Option<Rate> {
+            key: "frame-rate",
+            group: Limits,
+            reloadable: true,
+            default: "off",
+            example: "50k",
+            help: "Frames per second that a connection is read at",
+        }
+        byte_rate: Option<ByteRate> {
+            key: "byte-rate",
+            group: Limits,
+            reloadable: true,
+            default: "off",
+            example: "1MiB",
+            help: "Bytes per second that a connection is read at",
+        }
+        first_frame_timeout: Option<Duration> {
+            key: "first-frame-timeout",
+            group: Deadlines,
+            reloadable: true,
+            default: "10s",
+            example: "5s",
+            help: "How long a new connection may take for its first whole frame",
+        }
+        frame_timeout: Option<Duration> {
+            key: "frame-timeout",
+            group: Deadlines,
+            reloadable: true,
+            default: "10s",
+            example: "30s",
+            help: "How long a frame may take from its first byte to its last, and what its size takes \
+                   at --min-rate on top",
+        }
+        min_rate: Option<ByteRate> {
+            key: "min-rate",
+            group: Deadlines,
+            reloadable: true,
+            default: "16KiB",
+            example: "64KiB",
+            help: "Bytes per second at which large frames and replies are granted more time; off \
+                   grants them none",
+        }
+        idle_timeout: Option<Duration> {
+            key: "idle-timeout",
+            group: Deadlines,
+            reloadable: true,
+            default: "5m",
+            example: "1m",
+            help: "How long a connection may be silent between two frames",
+        }
+        write_timeout: Option<Duration> {
+            key: "write-timeout",
+            group: Deadlines,
+            reloadable: true,
+            default: "30s",
+            example: "10s",
+            help: "How long a client may take for the next byte of its replies, and for all of them \
+                   with what their size takes at --min-rate on top",
+        }
+        lifetime: Option<Duration> {
+            key: "lifetime",
+            group: Deadlines,
+            reloadable: true,
+            default: "off",
+            example: "1h",
+            help: "How long a connection may last; then its client is asked to leave within --drain",
+        }
+        lifetime_jitter: Percent {
+            key: "lifetime-jitter",
+            group: Deadlines,
+            reloadable: true,
+            default: "10%",
+            example: "25%",
+            help: "By how much lifetimes differ, up or down, so that those who came together don't \
+                   leave together",
+        }
+    }
+}
+
+settings! {
+    /// What holds for a listener alone, on top of what holds for the process.
+    SectionSettings: Section {
+        max_connections: Option<Connections> {
+            key: "max-connections",
+            group: Limits,
+            reloadable: true,
+            default: "off",
+            example: "1k",
+            help: "How many connections of this listener may be open at once, within the limit for \
+                   all",
+        }
+        max_connections_per_source: Option<Connections> {
+            key: "max-connections-per-source",
+            group: Limits,
+            reloadable: true,
+            default: "off",
+            example: "10",
+            help: "The same for those of one source",
+        }
+    }
+}
+
+/// All rows, by group; those for sections last in each.
+pub(crate) fn rows() -> impl Iterator<Item = &'static Row> {
+    let all = || {
+        let apart: [&'static Row; 2] = [&LISTEN, &NAME];
+        let declared = [ListenerSettings::ROWS, ProcessSettings::ROWS, SectionSettings::ROWS];
+        apart.into_iter().chain(declared.into_iter().flatten().copied())
+    };
+    super::row::Group::ALL.into_iter().flat_map(move |group| {
+        let of_group = move |row: &&Row| row.group == group;
+        let general = all().filter(of_group).filter(|row| row.is_general());
+        let sections = all().filter(of_group).filter(|row| !row.is_general());
+        general.chain(sections)
+    })
+}
+
+/// Whether `key` is `field` with hyphens.
+const fn is_key_of(field: &str, key: &str) -> bool {
+    let (field, key) = (field.as_bytes(), key.as_bytes());
+    let mut at = 0;
+    while at < field.len() && at < key.len() {
+        let expected = if field[at] == b'_' { b'-' } else { field[at] };
+        if key[at] != expected {
+            return false;
+        }
+        at += 1;
+    }
+    field.len() == key.len()
+}

@@ -1,0 +1,66 @@
+//! Values that are one of a few words.
+
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+use volley_cli::Reply;
+
+use super::{Form, Value};
+
+/// The forms of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// for people; coloured on a terminal
+    Text,
+    /// one JSON object per line
+    Json,
+}
+
+impl Value for LogFormat {
+    const NAME: &'static str = "FORMAT";
+    const FORM: Form = Form::Text;
+
+    fn choices() -> Vec<PossibleValue> {
+        choices_of::<Self>()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        choose(text)
+    }
+
+    fn show(&self) -> String {
+        name_of(self)
+    }
+}
+
+impl Value for Reply {
+    const NAME: &'static str = "KIND";
+    const FORM: Form = Form::Text;
+
+    fn choices() -> Vec<PossibleValue> {
+        choices_of::<Self>()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        choose(text)
+    }
+
+    fn show(&self) -> String {
+        name_of(self)
+    }
+}
+
+fn choices_of<T: ValueEnum>() -> Vec<PossibleValue> {
+    T::value_variants().iter().filter_map(T::to_possible_value).collect()
+}
+
+fn choose<T: ValueEnum>(text: &str) -> Result<T, String> {
+    T::from_str(text, false).map_err(|_| {
+        let names: Vec<String> = T::value_variants().iter().map(name_of).collect();
+        format!("`{text}` is not known: write {}", names.join(" or "))
+    })
+}
+
+/// Each variant has one: none is hidden.
+fn name_of<T: ValueEnum>(value: &T) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}

@@ -1,0 +1,243 @@
+//! Settings put in force: what the library is given for each listener, first at the start and then
+//! whenever they change.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tracing::warn;
+use volley_server::{BufferLimit, Config, ConnectionLimit, Deadlines, Handle};
+
+use crate::config::{Connections, Listener, Settings};
+use crate::{admin, limits};
+
+/// What listeners share, and the servers that obey it.
+#[derive(Debug)]
+pub(crate) struct InForce {
+    connections: ConnectionLimit,
+    buffers: BufferLimit,
+    drain_delay: watch::Sender<Duration>,
+    /// In the order of [`Settings::listeners`].
+    listeners: Vec<ListenerInForce>,
+}
+
+#[derive(Debug)]
+struct ListenerInForce {
+    /// Under that of all.
+    connections: ConnectionLimit,
+    /// One for each of its sockets.
+    servers: Vec<Handle>,
+}
+
+impl InForce {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let connections = ConnectionLimit::from_descriptors();
+        let listener = |_: &Listener| ListenerInForce {
+            connections: connections.child(),
+            servers: Vec::new(),
+        };
+        let listeners = settings.listeners.iter().map(listener).collect();
+        let drain_delay = watch::Sender::new(settings.process.drain_delay.value);
+        let in_force =
+            Self { connections, buffers: BufferLimit::default(), drain_delay, listeners };
+        in_force.move_limits(settings);
+        in_force
+    }
+
+    /// Of all listeners together.
+    pub(crate) const fn connections(&self) -> &ConnectionLimit {
+        &self.connections
+    }
+
+    /// Of all listeners together.
+    pub(crate) const fn buffers(&self) -> &BufferLimit {
+        &self.buffers
+    }
+
+    /// Logs the limits, in one line for each listener.
+    pub(crate) fn tell(&self, settings: &Settings, threads: usize) {
+        for (at, listener) in settings.listeners.iter().enumerate() {
+            let title = settings.title_of(listener);
+            limits::tell(title.as_deref(), &self.config(settings, at), &self.connections, threads);
+        }
+    }
+
+    /// How long connections are accepted once the daemon is asked to go.
+    pub(crate) fn drain_delay(&self) -> watch::Receiver<Duration> {
+        self.drain_delay.subscribe()
+    }
+
+    /// For a server of the `at`th listener.
+    ///
+    /// # Panics
+    ///
+    /// Where there is none.
+    pub(crate) fn config(&self, settings: &Settings, at: usize) -> Config {
+        let (listener, limits) = (&settings.listeners[at], &self.listeners[at]);
+        let mut config = Config::default();
+        config.connections = limits.connections.clone();
+        config.buffers = self.buffers.clone();
+        config.drain = settings.process.drain.value;
+        let settings = &listener.settings;
+        config.reply = settings.reply.value.into();
+        config.max_frame = settings.max_frame.value;
+        config.accept_rate = settings.accept_rate.value.map(|rate| rate.0);
+        config.frame_rate = settings.frame_rate.value.map(|rate| rate.0);
+        config.byte_rate = settings.byte_rate.value.map(|rate| rate.0 as f64);
+        config.deadlines = deadlines(listener);
+        config
+    }
+
+    /// Has a server of the `at`th listener obey what is in force from now on.
+    ///
+    /// # Panics
+    ///
+    /// Where there is none.
+    pub(crate) fn add(&mut self, at: usize, server: Handle) {
+        self.listeners[at].servers.push(server);
+    }
+
+    /// Puts others in force. Their listeners must be the same ones.
+    pub(crate) fn change(&self, settings: &Settings) {
+        self.move_limits(settings);
+        for (at, listener) in self.listeners.iter().enumerate() {
+            for server in &listener.servers {
+                server.reconfigure(self.config(settings, at));
+            }
+        }
+    }
+
+    fn move_limits(&self, settings: &Settings) {
+        let process = &settings.process;
+        let possible = possible_connections(settings);
+        let Connections(max) =
+            process.max_connections.value.unwrap_or_else(|| Connections(possible));
+        if max > possible {
+            warn!(max_connections = max, possible, "more connections than descriptors allow");
+        }
+        self.drain_delay.send_replace(process.drain_delay.value);
+        let or_all = |limit: Option<_>| limit.map_or(usize::MAX, |Connections(max)| max);
+        self.connections.set_max(max);
+        self.connections.set_max_per_source(or_all(process.max_connections_per_source.value));
+        self.buffers.set_max(process.max_buffered.value.map_or(u64::MAX, |bytes| bytes.0));
+        for (listener, limits) in settings.listeners.iter().zip(&self.listeners) {
+            let own = &listener.own;
+            limits.connections.set_max(or_all(own.max_connections.value));
+            limits.connections.set_max_per_source(or_all(own.max_connections_per_source.value));
+        }
+    }
+}
+
+/// As many as there are descriptors for, beside those of the admin listener.
+fn possible_connections(settings: &Settings) -> usize {
+    let possible = ConnectionLimit::from_descriptors().max();
+    match settings.process.admin.value {
+        Some(_) => possible.saturating_sub(admin::DESCRIPTORS).max(possible / 2),
+        None => possible,
+    }
+}
+
+fn deadlines(listener: &Listener) -> Deadlines {
+    let settings = &listener.settings;
+    let mut deadlines = Deadlines::off();
+    deadlines.first_frame = settings.first_frame_timeout.value;
+    deadlines.frame = settings.frame_timeout.value;
+    deadlines.min_rate = settings.min_rate.value.map(|rate| rate.0);
+    deadlines.idle = settings.idle_timeout.value;
+    deadlines.write = settings.write_timeout.value;
+    deadlines.lifetime = settings.lifetime.value;
+    deadlines.lifetime_jitter = settings.lifetime_jitter.value.fraction();
+    deadlines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use volley_proto::{MaxFrame, ReplyKind};
+
+    use super::*;
+    use crate::config::{Flags, Sources};
+
+    fn settings(flags: &[&str]) -> Settings {
+        let flags = Flags::parse(["volleyd"].iter().chain(flags)).unwrap();
+        Sources::new(flags, []).unwrap().settings().unwrap()
+    }
+
+    #[test]
+    fn by_default_the_library_gets_its_own_defaults() {
+        let settings = settings(&[]);
+        let in_force = InForce::new(&settings);
+        let (config, default) = (in_force.config(&settings, 0), Config::default());
+        assert_eq!(config.reply, default.reply);
+        assert_eq!(config.max_frame, default.max_frame);
+        assert_eq!(config.drain, default.drain);
+        assert_eq!(config.deadlines, default.deadlines);
+        assert_eq!(config.buffers.max(), default.buffers.max());
+        assert_eq!(in_force.connections.max(), default.connections.max());
+        assert_eq!(in_force.connections.max_per_source(), default.connections.max_per_source());
+        assert_eq!(config.connections.max(), usize::MAX);
+        assert_eq!(
+            (config.accept_rate, config.frame_rate, config.byte_rate),
+            (default.accept_rate, default.frame_rate, default.byte_rate)
+        );
+    }
+
+    #[test]
+    fn each_setting_ends_where_it_belongs() {
+        let texts = "--reply ack --max-frame 2k --drain 1s --drain-delay 1500ms --max-connections 3 \
+                     --max-connections-per-source 2 --max-buffered 4k --accept-rate 5 \
+                     --frame-rate 6 --byte-rate 7k --first-frame-timeout 8s --frame-timeout 9s \
+                     --min-rate 10k --idle-timeout 11s --write-timeout 12s --lifetime 13s \
+                     --lifetime-jitter 50%";
+        let settings = settings(&texts.split_whitespace().collect::<Vec<_>>());
+        let in_force = InForce::new(&settings);
+        let config = in_force.config(&settings, 0);
+        assert_eq!(*in_force.drain_delay().borrow(), Duration::from_millis(1500));
+        assert_eq!(config.reply, ReplyKind::Ack);
+        assert_eq!(config.max_frame, MaxFrame::new(2000).unwrap());
+        assert_eq!(config.drain, Duration::from_secs(1));
+        assert_eq!(in_force.connections.max(), 3);
+        assert_eq!(in_force.connections.max_per_source(), 2);
+        assert_eq!(config.buffers.max(), 4000);
+        assert_eq!(
+            (config.accept_rate, config.frame_rate, config.byte_rate),
+            (Some(5.0), Some(6.0), Some(7000.0))
+        );
+        let seconds = |n| Some(Duration::from_secs(n));
+        let deadlines = &config.deadlines;
+        assert_eq!((deadlines.first_frame, deadlines.frame), (seconds(8), seconds(9)));
+        assert_eq!((deadlines.idle, deadlines.write), (seconds(11), seconds(12)));
+        assert_eq!((deadlines.lifetime, deadlines.lifetime_jitter), (seconds(13), 0.5));
+        assert_eq!(deadlines.min_rate, Some(10_000));
+    }
+
+    #[test]
+    fn off_is_without_limit() {
+        let texts = "--max-buffered off --min-rate off --idle-timeout off";
+        let settings = settings(&texts.split_whitespace().collect::<Vec<_>>());
+        let config = InForce::new(&settings).config(&settings, 0);
+        assert_eq!(config.buffers.max(), u64::MAX);
+        assert_eq!((config.deadlines.min_rate, config.deadlines.idle), (None, None));
+    }
+
+    #[test]
+    fn limits_that_have_moved_are_the_same_limits() {
+        let after = ["--max-connections", "3", "--drain-delay", "1s"];
+        let (before, after) = (settings(&[]), settings(&after));
+        let in_force = InForce::new(&before);
+        let (shared, delay) = (in_force.connections().clone(), in_force.drain_delay());
+        in_force.change(&after);
+        assert_eq!((shared.max(), *delay.borrow()), (3, Duration::from_secs(1)));
+        in_force.change(&before);
+        assert_eq!(shared.max(), ConnectionLimit::from_descriptors().max());
+        assert_eq!(*delay.borrow(), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_admin_listener_has_descriptors_too() {
+        let settings = settings(&["--admin", "127.0.0.1:0"]);
+        let possible = ConnectionLimit::from_descriptors().max();
+        let expected = (possible - admin::DESCRIPTORS).max(possible / 2);
+        assert_eq!(InForce::new(&settings).connections().max(), expected);
+    }
+}

@@ -1,0 +1,85 @@
+//! SIGHUP: reads the configuration again and puts it in force, all of it or nothing.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::Signal;
+use tokio::task::spawn_blocking;
+use tracing::{error, info, warn};
+use volley_server::Handle;
+
+use crate::config::{Change, ConfigError, ReloadError, Settings, Sources};
+use crate::in_force::InForce;
+use crate::readiness::{Readiness, Stage};
+use crate::{logging, notify};
+
+/// The configuration as it is in force, and how to come by another one.
+#[derive(Debug)]
+pub(crate) struct Reload {
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) in_force: InForce,
+    /// So that the service manager is told.
+    pub(crate) readiness: Readiness,
+    pub(crate) handles: Vec<Handle>,
+}
+
+impl Reload {
+    /// Reads the file again at each of `hangups`, for as long as the process lives.
+    pub(crate) async fn run(mut self, mut hangups: Signal) {
+        while hangups.recv().await.is_some() {
+            if self.readiness.stage() == Stage::Ready {
+                notify::reloading();
+            }
+            self.reload().await;
+            // Unless it is going: then it is not ready any more.
+            if self.readiness.stage() == Stage::Ready {
+                notify::ready(&self.handles);
+            }
+        }
+    }
+
+    async fn reload(&mut self) {
+        let (before, sources) = (Arc::clone(&self.settings), Arc::clone(&self.sources));
+        // The file can be on a disk that answers slowly.
+        match spawn_blocking(move || before.reload(&sources)).await {
+            Ok(Ok((settings, changes))) => self.put_in_force(settings, &changes),
+            Ok(Err(error)) => tell(&error),
+            Err(error) => error!(%error, "the task that reloads failed; going on as before"),
+        }
+    }
+
+    fn put_in_force(&mut self, settings: Settings, changes: &[Change]) {
+        self.in_force.change(&settings);
+        for change in changes {
+            info!(change = change.to_string(), "reloaded");
+        }
+        if changes.is_empty() {
+            info!("reloaded, and nothing has changed");
+        }
+        // After the changes have been told under the old one. Where the file has not changed it,
+        // one that was set by hand stays.
+        let (before, after) = (&self.settings.process.log.value, &settings.process.log.value);
+        if before != after
+            && let Err(error) = logging::set_filter(&after.0)
+        {
+            error!(%error, "cannot change the log's filter");
+        }
+        self.settings = Arc::new(settings);
+    }
+}
+
+fn tell(error: &ReloadError) {
+    const BAD: &str = "the configuration is bad; going on as before";
+    match error {
+        ReloadError::NoFile => warn!("nothing to reload: {error}"),
+        ReloadError::Config(ConfigError::Invalid(problems)) => {
+            for problem in problems {
+                error!(%problem, "{BAD}");
+            }
+        }
+        ReloadError::Config(error) => error!(problem = %error, "{BAD}"),
+        ReloadError::Restart(_) => {
+            error!(problem = %error, "the configuration takes a restart; going on as before");
+        }
+    }
+}
