@@ -3,11 +3,12 @@
 
 mod common;
 
+use std::fs;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 
-use common::{Peer, Volleyd, data, exit_of_command, pass};
+use common::{Peer, Volleyd, WELCOME, control, data, exit_of_command, hello, pass};
 
 fn socket() -> (TcpListener, String) {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -60,6 +61,26 @@ fn a_passed_socket_serves_a_listener_that_takes_any_port() {
     let (passed, address) = socket();
     let daemon = start(&["--listen", "127.0.0.1:0"], vec![("", passed.into())], 1);
     assert_eq!(daemon.endpoints, [format!("tcp://{address}")]);
+    daemon.finish();
+}
+
+#[test]
+fn a_passed_socket_has_the_settings_of_the_listener_with_its_name() {
+    let ((first, a), (second, b)) = (socket(), socket());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("volleyd.toml");
+    let text = "max-frame = 300\n\
+                [[listener]]\nname = 'large'\nlisten = '192.0.2.1:7007'\nmax-frame = 200\n\
+                [[listener]]\nname = 'small'\nlisten = '192.0.2.1:7008'\nmax-frame = 100\n";
+    fs::write(&file, text).unwrap();
+    let sockets = vec![("small", first.into()), ("large", second.into())];
+    let daemon = start(&["--config", file.to_str().unwrap()], sockets, 2);
+    assert_eq!(daemon.endpoints, [format!("tcp://{b}"), format!("tcp://{a}")]);
+    for (address, max_frame) in daemon.addresses().into_iter().zip([200, 100]) {
+        let mut peer = Peer::connect(address);
+        peer.send(hello(0));
+        peer.expect(control(WELCOME, 1, 1, max_frame, b""));
+    }
     daemon.finish();
 }
 

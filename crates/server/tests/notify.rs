@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::fs;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process::Command;
@@ -154,6 +155,25 @@ fn a_watchdog_is_fed_by_whoever_it_is_for() {
             assert_eq!(manager.hear(), ["WATCHDOG=1"]);
         }
         daemon.finish();
+    }
+}
+
+#[test]
+fn a_reload_is_told_from_its_beginning_to_its_end() {
+    let manager = Manager::new();
+    let file = manager.folder.path().join("volleyd.toml");
+    fs::write(&file, "").unwrap();
+    let daemon = manager.start(&["--config", file.to_str().unwrap()]);
+    assert_eq!(manager.hear()[0], "READY=1");
+    // A bad one too: it goes on as before.
+    for text in ["drain = '1s'", "drain = 1"] {
+        fs::write(&file, text).unwrap();
+        daemon.signal(Signal::HUP);
+        let reloading = manager.hear();
+        assert_eq!(reloading[0], "RELOADING=1");
+        let since = reloading[1].strip_prefix("MONOTONIC_USEC=").unwrap();
+        assert!(since.parse::<u64>().unwrap() > 0);
+        assert_eq!(manager.hear(), ["READY=1", "STATUS=serving 1 listener, 0 connections"]);
     }
 }
 
