@@ -2,6 +2,8 @@
 
 mod admin;
 mod config;
+#[cfg(test)]
+mod docs;
 mod handover;
 mod in_force;
 mod inherit;

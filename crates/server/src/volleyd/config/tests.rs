@@ -4,6 +4,7 @@ mod bad_input;
 mod precedence;
 mod print;
 mod properties;
+mod reference;
 mod reload;
 mod table;
 
