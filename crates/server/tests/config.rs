@@ -326,6 +326,9 @@ fn a_broken_file_is_told_and_the_daemon_goes_on_as_before() {
     daemon.signal(Signal::HUP);
     daemon.wait_for(&["ERROR", bad, &format!("cannot read {path}: ")]);
     greeted(&daemon, 1000);
+    let metrics = daemon.admin().metrics();
+    let reloads = |outcome: &str| metrics.get("volleyd_reloads_total", &[("outcome", outcome)]);
+    assert_eq!((reloads("applied"), reloads("rejected")), (0.0, 5.0));
 
     for (text, named) in
         [("threads = 1000", "threads: auto -> 1000"), ("reply = 'ack'", "reply: echo -> ack")]

@@ -33,6 +33,7 @@ pub(crate) use endpoint::AdminEndpoint;
 pub(crate) use listen::{AdminListener, leave_socket, remove_socket};
 
 use crate::readiness::Readiness;
+use crate::reload::Reloads;
 use routes::Routes;
 
 /// How many descriptors it may need: for its connections, and for its sockets, its own epoll, a
@@ -49,6 +50,7 @@ pub(crate) struct Observed {
     /// Of all listeners together.
     pub(crate) buffers: BufferLimit,
     pub(crate) readiness: Readiness,
+    pub(crate) reloads: Reloads,
 }
 
 /// Answers requests from now on until the process exits, so that whoever watches a drain sees its

@@ -32,7 +32,7 @@ use lifecycle::Lifecycle;
 use listen::{Listener, Wanted, listen};
 use logging::fatal;
 use readiness::{Readiness, Stage};
-use reload::Reload;
+use reload::{Reload, Reloads};
 use signals::Signals;
 use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
@@ -150,11 +150,12 @@ async fn run(
         let shutdown = shutdown.clone();
         servers.spawn(server.run(async move { shutdown.cancelled().await }));
     }
-    let leave_admin = CancellationToken::new();
+    let (leave_admin, reloads) = (CancellationToken::new(), Reloads::default());
     if let Some(admin) = admin {
         let (connections, buffers) = (in_force.connections().clone(), in_force.buffers().clone());
         let (handles, readiness) = (handles.clone(), readiness.clone());
-        let observed = Observed { handles, connections, buffers, readiness };
+        let reloads = reloads.clone();
+        let observed = Observed { handles, connections, buffers, readiness, reloads };
         admin::start(admin, observed, leave_admin.clone())
             .map_err(cannot("start the admin listener"))?;
     }
@@ -170,7 +171,10 @@ async fn run(
     };
     tokio::spawn(lifecycle.run(signals));
     let (sources, settings) = (Arc::new(sources), Arc::new(settings));
-    let reload = Reload { sources, settings, in_force, readiness: readiness.clone(), handles };
+    let reload = {
+        let readiness = readiness.clone();
+        Reload { sources, settings, in_force, readiness, handles, reloads }
+    };
     tokio::spawn(reload.run(hangups));
     join(servers, &readiness, &shutdown).await
 }

@@ -1,6 +1,7 @@
 //! SIGHUP: reads the configuration again and puts it in force, all of it or nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::signal::unix::Signal;
 use tokio::task::spawn_blocking;
@@ -12,6 +13,22 @@ use crate::in_force::InForce;
 use crate::readiness::{Readiness, Stage};
 use crate::{logging, notify};
 
+/// How often the configuration was read again. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reloads {
+    applied: Arc<AtomicU64>,
+    rejected: Arc<AtomicU64>,
+}
+
+impl Reloads {
+    /// By what became of it.
+    pub(crate) fn counts(&self) -> [(&'static str, u64); 2] {
+        let [applied, rejected] =
+            [&self.applied, &self.rejected].map(|count| count.load(Ordering::Relaxed));
+        [("applied", applied), ("rejected", rejected)]
+    }
+}
+
 /// The configuration as it is in force, and how to come by another one.
 #[derive(Debug)]
 pub(crate) struct Reload {
@@ -21,6 +38,7 @@ pub(crate) struct Reload {
     /// So that the service manager is told.
     pub(crate) readiness: Readiness,
     pub(crate) handles: Vec<Handle>,
+    pub(crate) reloads: Reloads,
 }
 
 impl Reload {
@@ -41,7 +59,11 @@ impl Reload {
     async fn reload(&mut self) {
         let (before, sources) = (Arc::clone(&self.settings), Arc::clone(&self.sources));
         // The file can be on a disk that answers slowly.
-        match spawn_blocking(move || before.reload(&sources)).await {
+        let read = spawn_blocking(move || before.reload(&sources)).await;
+        let Reloads { applied, rejected } = &self.reloads;
+        let outcome = if matches!(read, Ok(Ok(_))) { applied } else { rejected };
+        outcome.fetch_add(1, Ordering::Relaxed);
+        match read {
             Ok(Ok((settings, changes))) => self.put_in_force(settings, &changes),
             Ok(Err(error)) => tell(&error),
             Err(error) => error!(%error, "the task that reloads failed; going on as before"),

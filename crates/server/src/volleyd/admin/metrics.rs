@@ -102,6 +102,13 @@ impl Daemon {
              beginning of a shutdown on.",
             u64::from(self.observed.readiness.stage() == Stage::Ready),
         )?;
+        families.counters(
+            "volleyd_reloads",
+            "How often the configuration was read again: applied as a whole, or rejected as a \
+             whole.",
+            "outcome",
+            self.observed.reloads.counts(),
+        )?;
         families.counter(
             "volleyd_log_lines_dropped",
             None,
@@ -345,6 +352,23 @@ impl Families<'_> {
         self.0
             .encode_descriptor(name, help, unit, MetricType::Counter)?
             .encode_counter::<NoLabelSet, _, u64>(&value, None)
+    }
+
+    /// Its name gets `_total`; one for each value of a label.
+    fn counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        key: &str,
+        values: impl IntoIterator<Item = (&'static str, u64)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (label, value) in values {
+            family
+                .encode_family(&[(key, label)])?
+                .encode_counter::<NoLabelSet, _, u64>(&value, None)?;
+        }
+        Ok(())
     }
 
     /// Its name gets `_info`; its value is 1.
