@@ -7,6 +7,15 @@ use clap::{Parser, Subcommand};
 use volley_cli::{Reply, parse_timeout};
 use volley_proto::Endpoint;
 
+use crate::wait::WaitArgs;
+
+/// What a command is for, examples, then the flags: most people look for the first two.
+pub(crate) const HELP: &str = "\
+{about-with-newline}
+{before-help}{usage-heading} {usage}
+
+{all-args}{after-help}";
+
 /// Sends length-prefixed frames to a server and checks every reply.
 #[derive(Debug, Parser)]
 #[command(name = "volley", version, max_term_width = 100)]
@@ -22,6 +31,11 @@ pub(crate) enum Command {
     /// An echo is printed as it is, a receipt as `ACK seq=1 len=5 crc32c=9a71bb4c …`, each with a
     /// newline behind it. Every reply is awaited and checked.
     Send(SendArgs),
+    /// Wait until servers answer
+    ///
+    /// Returns as soon as every target has answered a frame rightly: for start-up scripts and
+    /// container probes.
+    Wait(WaitArgs),
 }
 
 #[derive(Debug, clap::Args)]

@@ -27,6 +27,9 @@ pub(crate) enum Failure {
     Setup { source: io::Error },
     #[error("ended by a signal")]
     Signal(Exit),
+    /// Everything has been told; what is left is the exit code.
+    #[error("told already")]
+    Told(Exit),
 }
 
 impl Failure {
@@ -37,18 +40,22 @@ impl Failure {
             Self::LineTooLong { .. } => Exit::BadData,
             Self::Stdin { .. } | Self::Stdout { .. } => Exit::Io,
             Self::Setup { .. } => Exit::Unavailable,
-            Self::Signal(exit) => *exit,
+            Self::Signal(exit) | Self::Told(exit) => *exit,
         }
     }
 
-    /// Tells it on stderr, with what to do next. Who sent a signal knows.
-    pub(crate) fn report(&self) {
-        if matches!(self, Self::Signal(_)) {
-            return;
-        }
+    /// What went wrong, with what to do next.
+    pub(crate) fn message(&self) -> String {
         match self {
-            Self::Client(error) => tell(&with_hint(error)),
-            _ => tell(&self.to_string()),
+            Self::Client(error) => with_hint(error),
+            _ => self.to_string(),
+        }
+    }
+
+    /// Tells it on stderr. Who sent a signal knows.
+    pub(crate) fn report(&self) {
+        if !matches!(self, Self::Signal(_) | Self::Told(_)) {
+            tell(&self.message());
         }
     }
 }

@@ -2,11 +2,14 @@
 //! [`volley_client`].
 
 mod args;
+mod backoff;
 mod failure;
 mod frames;
 mod output;
 mod send;
 mod signals;
+mod terms;
+mod wait;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -39,5 +42,6 @@ async fn run(args: Args) -> Result<(), Failure> {
     let signals = Signals::install().map_err(|source| Failure::Setup { source })?;
     match args.command {
         Command::Send(args) => send::run(args, signals).await,
+        Command::Wait(args) => wait::run(args, signals).await,
     }
 }

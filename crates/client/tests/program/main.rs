@@ -9,6 +9,7 @@ mod output;
 mod scripted;
 mod signals;
 mod stdin;
+mod wait;
 
 use std::process::Stdio;
 

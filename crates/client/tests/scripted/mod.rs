@@ -22,8 +22,8 @@ pub(crate) async fn play<T>(
     let (listener, endpoint) = listen().await;
     let client_done = Arc::new(Notify::new());
     let serve = async {
-        let (stream, _) = listener.accept().await.unwrap();
-        server(Peer { stream, client_done: Arc::clone(&client_done) }).await;
+        let client_done = Arc::clone(&client_done);
+        server(Peer { client_done, ..Peer::accept(&listener).await }).await;
     };
     let run = async {
         let outcome = client(endpoint).await;
@@ -50,6 +50,12 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    /// The next connection of a server that a test runs by itself.
+    pub(crate) async fn accept(listener: &TcpListener) -> Self {
+        let (stream, _) = listener.accept().await.unwrap();
+        Self { stream, client_done: Arc::default() }
+    }
+
     pub(crate) async fn bytes(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         self.stream.read_exact(&mut bytes).await.unwrap();

@@ -1,0 +1,46 @@
+//! What the user wants a server to agree to: flags that `ping` and `wait` share.
+
+use std::time::Duration;
+
+use volley_cli::Reply;
+use volley_client::{Hello, Options};
+use volley_proto::ReplyKind;
+
+use crate::failure::Failure;
+
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Terms {
+    /// The reply to ask for, or with --no-hello to expect [default: the listener's own; with
+    /// --no-hello echo]
+    #[arg(long, value_enum, value_name = "KIND")]
+    reply: Option<Reply>,
+
+    /// Send no HELLO: for servers that know no control frames
+    #[arg(long)]
+    no_hello: bool,
+}
+
+impl Terms {
+    /// How to connect: `name` is for the server's log, and nothing may take longer than `timeout`.
+    pub(crate) fn options(self, name: &str, timeout: Duration) -> Options {
+        let wanted = self.wanted();
+        let mut options = Options::default();
+        options.connect_timeout = timeout;
+        options.reply_timeout = timeout;
+        options.reply = wanted.unwrap_or_default();
+        options.hello = (!self.no_hello).then(|| Hello { wanted, name: name.to_owned() });
+        options
+    }
+
+    /// Whether the server grants what was asked for.
+    pub(crate) fn check(self, granted: ReplyKind) -> Result<(), Failure> {
+        match self.wanted() {
+            Some(wanted) if wanted != granted => Err(Failure::NotGranted { wanted, granted }),
+            _ => Ok(()),
+        }
+    }
+
+    fn wanted(self) -> Option<ReplyKind> {
+        self.reply.map(ReplyKind::from)
+    }
+}
