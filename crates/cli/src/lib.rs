@@ -20,5 +20,5 @@ pub use printable::printable;
 pub use reply::Reply;
 pub use units::{
     format_bytes, format_duration, format_rate, parse_bytes, parse_count, parse_duration,
-    parse_rate, parse_timeout, read_rate,
+    parse_rate, parse_seconds, parse_timeout, read_rate,
 };

@@ -117,6 +117,24 @@ pub fn parse_timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A duration that is not 0, as ping(8) takes it: `0.2` is seconds; and all that
+/// [`parse_duration`] reads.
+///
+/// # Errors
+///
+/// A message for the user when `text` is neither, or 0.
+pub fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = match text.parse() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => parse_duration(text).ok(),
+    };
+    match seconds {
+        Some(Duration::ZERO) => Err("write more than 0, for example 0.2 or 200ms".to_owned()),
+        Some(duration) => Ok(duration),
+        None => Err(format!("`{text}` is no duration: write for example 0.2, 200ms or 1m")),
+    }
+}
+
 /// The shorter of two texts that [`parse_duration`] reads as `duration`: `1m30s` or `1.5ms`.
 pub fn format_duration(duration: Duration) -> String {
     let spans = humantime::format_duration(duration).to_string().replace(' ', "");
@@ -185,6 +203,24 @@ mod tests {
     fn refuses_what_is_no_size() {
         for text in ["", "k", "-1", "1x", "1.2.3", "one"] {
             assert!(parse_bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_seconds_as_ping_does() {
+        let cases = [
+            ("1", 1000),
+            ("0.2", 200),
+            (".5", 500),
+            ("200ms", 200),
+            ("1m 30s", 90_000),
+            ("1e3", 1_000_000),
+        ];
+        for (text, millis) in cases {
+            assert_eq!(parse_seconds(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "0", "0s", "-1", "NaN", "inf", "1x", "often", "1e30"] {
+            assert!(parse_seconds(text).is_err(), "{text}");
         }
     }
 
