@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use volley_cli::{Reply, parse_timeout};
 use volley_proto::Endpoint;
 
+use crate::ping::PingArgs;
 use crate::wait::WaitArgs;
 
 /// What a command is for, examples, then the flags: most people look for the first two.
@@ -31,6 +32,11 @@ pub(crate) enum Command {
     /// An echo is printed as it is, a receipt as `ACK seq=1 len=5 crc32c=9a71bb4c …`, each with a
     /// newline behind it. Every reply is awaited and checked.
     Send(SendArgs),
+    /// Send a frame a second and show when each comes back
+    ///
+    /// What ping(8) does, over a real frame: every reply is checked byte by byte, and what does not
+    /// come back right is told apart. A connection that breaks is opened again.
+    Ping(PingArgs),
     /// Wait until servers answer
     ///
     /// Returns as soon as every target has answered a frame rightly: for start-up scripts and

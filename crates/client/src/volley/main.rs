@@ -6,6 +6,7 @@ mod backoff;
 mod failure;
 mod frames;
 mod output;
+mod ping;
 mod send;
 mod signals;
 mod terms;
@@ -42,6 +43,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     let signals = Signals::install().map_err(|source| Failure::Setup { source })?;
     match args.command {
         Command::Send(args) => send::run(args, signals).await,
+        Command::Ping(args) => ping::run(args, signals).await,
         Command::Wait(args) => wait::run(args, signals).await,
     }
 }

@@ -5,6 +5,7 @@
 
 mod exits;
 mod output;
+mod ping;
 #[path = "../scripted/mod.rs"]
 mod scripted;
 mod signals;

@@ -1,0 +1,223 @@
+//! One connection on which pings fly. Opening it, and what to do when it ends, is for others.
+
+use std::io::{self, Cursor};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use futures_util::{FutureExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Chain};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::{Instant, timeout};
+use tokio_util::codec::FramedRead;
+use volley_client::advice::with_hint;
+use volley_client::{Error, Opened, ProtocolError};
+use volley_proto::{
+    CodecError, Control, Frame, FrameCodec, FrameError, MaxFrame, Reason, ReplyKind,
+    encode_data_head,
+};
+
+use super::flight::{Flight, Landing};
+use super::payload::Payloads;
+
+/// How long a reply too many is looked out for after the last one, at a server that does not close
+/// when the client does.
+const LAST_LOOK: Duration = Duration::from_millis(50);
+
+const CLOSED: &str = "the server closed the connection";
+
+/// A connection with pings in flight.
+#[derive(Debug)]
+pub(crate) struct Link {
+    frames: FramedRead<Chain<Cursor<BytesMut>, OwnedReadHalf>, FrameCodec>,
+    write: OwnedWriteHalf,
+    /// What the socket has not taken yet of the ping that was sent last.
+    unsent: BytesMut,
+    /// Why the socket takes nothing any more. The system tells it only once.
+    unwritable: Option<io::Error>,
+    payloads: Payloads,
+    flight: Flight,
+    reply: ReplyKind,
+    max_frame: MaxFrame,
+    going_away: bool,
+    took: Duration,
+}
+
+/// What a server has done.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// It has sent a reply.
+    Landing(Landing),
+    /// It takes no new frames.
+    GoingAway(Reason),
+    /// The connection is over, and this is why.
+    End(String),
+}
+
+/// Why a ping could not be sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotSent {
+    #[error("the server takes no new frames")]
+    GoingAway,
+    #[error("the server does not read: the ping before is still being written")]
+    Stuck,
+    #[error("{} (try a smaller --size)", Error::TooLarge { len: *.len, max: *.max })]
+    TooLarge { len: usize, max: u32 },
+}
+
+impl Link {
+    /// `took` is how long it was until a ping could be sent.
+    pub(crate) fn new(opened: Opened, payloads: Payloads, took: Duration) -> Self {
+        let (read, write) = opened.stream.into_split();
+        let read = AsyncReadExt::chain(Cursor::new(opened.early), read);
+        Self {
+            frames: FramedRead::new(read, FrameCodec::new(MaxFrame::CEILING)),
+            write,
+            unsent: BytesMut::new(),
+            unwritable: None,
+            flight: Flight::new(opened.reply, payloads.clone()),
+            payloads,
+            reply: opened.reply,
+            max_frame: opened.max_frame,
+            going_away: false,
+            took,
+        }
+    }
+
+    /// The server's address.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.write.peer_addr().ok()
+    }
+
+    /// The kind of reply that comes.
+    pub(crate) const fn reply(&self) -> ReplyKind {
+        self.reply
+    }
+
+    /// How long it was until a ping could be sent.
+    pub(crate) const fn took(&self) -> Duration {
+        self.took
+    }
+
+    /// The pings whose replies may come.
+    pub(crate) const fn flight(&self) -> &Flight {
+        &self.flight
+    }
+
+    /// Gives up the pings that have waited for `longest`, and returns their numbers.
+    pub(crate) fn expire(&mut self, longest: Duration) -> Vec<u64> {
+        self.flight.expire(Instant::now(), longest)
+    }
+
+    /// Whether the server has asked for no new frames.
+    pub(crate) const fn is_going_away(&self) -> bool {
+        self.going_away
+    }
+
+    /// Sends ping `seq`: as much of it as the socket takes at once; the rest goes out while
+    /// [`next`](Self::next) waits.
+    pub(crate) fn send(&mut self, seq: u64) -> Result<(), NotSent> {
+        let (len, max) = (self.payloads.len(), self.max_frame.get());
+        if self.going_away {
+            return Err(NotSent::GoingAway);
+        } else if len > max as usize {
+            return Err(NotSent::TooLarge { len, max });
+        } else if !self.unsent.is_empty() {
+            return Err(NotSent::Stuck);
+        }
+        let payload = self.payloads.make(seq);
+        self.unsent.reserve(volley_proto::HEAD_LEN + len);
+        self.unsent.extend_from_slice(&encode_data_head(len));
+        self.unsent.extend_from_slice(&payload);
+        self.flight.launch(seq, Instant::now());
+        match self.write.try_write(&self.unsent) {
+            Ok(written) => self.unsent.advance(written),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => self.unwritable = Some(error),
+        }
+        Ok(())
+    }
+
+    /// Awaits what the server does next. After [`Arrival::End`] the link is of no more use.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub(crate) async fn next(&mut self) -> Arrival {
+        loop {
+            let frame = match &self.unwritable {
+                // What the server said before may still be there.
+                Some(error) => match self.frames.next().now_or_never() {
+                    Some(Some(frame)) => Some(frame),
+                    _ => return Arrival::End(failed(error)),
+                },
+                // Both branches are cancel safe, and neither always first: a server that never
+                // stops sending would keep the other one waiting.
+                None => tokio::select! {
+                    frame = self.frames.next() => frame,
+                    written = self.write.write_all_buf(&mut self.unsent),
+                        if !self.unsent.is_empty() =>
+                    {
+                        self.unwritable = written.err();
+                        continue;
+                    }
+                },
+            };
+            match frame {
+                Some(Ok(Frame::Data(payload))) => {
+                    return Arrival::Landing(self.flight.land(&payload, Instant::now()));
+                }
+                Some(Ok(Frame::Control(Control::GoAway { reason, .. }))) => {
+                    if !self.going_away {
+                        self.going_away = true;
+                        return Arrival::GoingAway(reason);
+                    }
+                }
+                Some(Ok(Frame::Control(control))) => {
+                    return Arrival::End(with_hint(&fatal(control)));
+                }
+                Some(Err(error)) => return Arrival::End(broken(error)),
+                None => return Arrival::End(CLOSED.to_owned()),
+            }
+        }
+    }
+
+    /// Half-closes after the last reply, and looks whether another one comes all the same. `None`
+    /// once the server has closed too, or does not.
+    pub(crate) async fn last_look(&mut self) -> Option<Landing> {
+        let _ = self.write.shutdown().await;
+        match timeout(LAST_LOOK, self.next()).await {
+            Ok(Arrival::Landing(landing)) => Some(landing),
+            _ => None,
+        }
+    }
+}
+
+/// A control frame that ends the connection.
+fn fatal(control: Control) -> Error {
+    match control {
+        Control::Error { reason, last_seq, text } => {
+            Error::Refused { reason, last_seq, text: text.to_string() }
+        }
+        control => ProtocolError::Control(control.name()).into(),
+    }
+}
+
+/// Why nothing more can be read.
+fn broken(error: CodecError) -> String {
+    match error {
+        // A connection that is lost within a reply is lost.
+        CodecError::Frame(FrameError::Truncated { .. }) => CLOSED.to_owned(),
+        CodecError::Frame(error) => with_hint(&ProtocolError::from(error).into()),
+        CodecError::Io(error) => failed(&error),
+        error => error.to_string(),
+    }
+}
+
+fn failed(error: &io::Error) -> String {
+    match error.kind() {
+        // Of two that close, one finds out so.
+        io::ErrorKind::BrokenPipe => CLOSED.to_owned(),
+        _ => format!("the connection failed: {error}"),
+    }
+}
