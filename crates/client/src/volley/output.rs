@@ -1,4 +1,4 @@
-//! Replies and lines on stdout.
+//! Replies on stdout.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use crate::failure::Failure;
 /// Bytes that are gathered before they are written, while replies come faster.
 const GATHER: usize = 64 * 1024;
 
-/// Prints replies and lines, several with one write when they come fast.
+/// Prints replies, several with one write when they come fast.
 #[derive(Debug)]
 pub(crate) struct Output {
     stdout: Stdout,
@@ -44,12 +44,6 @@ impl Output {
                 self.unwritten.put_slice(line.as_bytes());
             }
         }
-        self.unwritten.put_u8(b'\n');
-    }
-
-    /// Takes a line to be printed.
-    pub(crate) fn line(&mut self, line: &str) {
-        self.unwritten.put_slice(line.as_bytes());
         self.unwritten.put_u8(b'\n');
     }
 

@@ -28,8 +28,13 @@ impl Terms {
         options.connect_timeout = timeout;
         options.reply_timeout = timeout;
         options.reply = wanted.unwrap_or_default();
-        options.hello = (!self.no_hello).then(|| Hello { wanted, name: name.to_owned() });
+        options.hello = self.greets().then(|| Hello { wanted, name: name.to_owned() });
         options
+    }
+
+    /// Whether the server is greeted, and WELCOME awaited.
+    pub(crate) const fn greets(self) -> bool {
+        !self.no_hello
     }
 
     /// Whether the server grants what was asked for.

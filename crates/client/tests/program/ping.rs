@@ -491,7 +491,8 @@ async fn never_welcomed(timeout: &str, serve: impl AsyncFnOnce(&mut Peer)) -> St
 #[tokio::test]
 async fn a_silent_server_is_given_up_in_time() {
     let told = never_welcomed("0.5", async |_| {}).await;
-    assert_eq!(told, "no connection within 500ms");
+    let advice = "try a longer --timeout, or --no-hello";
+    assert_eq!(told, format!("no connection or no WELCOME within 500ms ({advice})"));
     // It has another way to say so where every ping has its own connection.
     let server = async |peer: Peer| peer.until_client_is_done().await;
     let ended =
@@ -654,6 +655,12 @@ async fn json_is_an_object_per_line() {
     let lines = ended.stdout.iter().filter(|&&byte| byte == b'\n').count();
     let [start, reply, lost, summary] = &objects[..] else { panic!("{objects:?}") };
     assert_eq!(lines, 4);
+    // docs/CLIENT.md describes every field.
+    let docs = include_str!("../../../../docs/CLIENT.md");
+    let figures = [&summary["rtt_ns"]];
+    for (name, _) in objects.iter().chain(figures).flat_map(|object| object.as_object().unwrap()) {
+        assert!(docs.contains(&format!("`{name}`")), "{name}");
+    }
     for (object, event) in objects.iter().zip(["start", "reply", "lost", "summary"]) {
         assert_eq!(object["event"], event);
         assert_eq!(object["target"], to.to_string());

@@ -30,7 +30,7 @@ pub(crate) async fn run(target: Target) {
         limit,
         lost_at,
         had_connection: false,
-        why: format!("no connection within {}", format_duration(target.args.timeout)),
+        why: slow(&target),
         seq: 0,
         target,
     };
@@ -44,6 +44,18 @@ pub(crate) async fn run(target: Target) {
         First::Hopeless => return,
     }
     kept.ping_all().await;
+}
+
+/// Why there is no connection while the first attempt is under way.
+fn slow(target: &Target) -> String {
+    let within = format_duration(target.args.timeout);
+    if target.args.terms().greets() {
+        format!(
+            "no connection or no WELCOME within {within} (try a longer --timeout, or --no-hello)"
+        )
+    } else {
+        format!("no connection within {within} (try a longer --timeout)")
+    }
 }
 
 /// A target with its connection.
