@@ -31,8 +31,12 @@ mod connection;
 mod deadline;
 mod error;
 mod local;
+mod receiver;
+mod sender;
 
 pub use check::{Mismatch, Reply};
 pub use connect::{Hello, Opened, Options, open};
-pub use connection::{Connection, GoAway, Receiver, Sender};
+pub use connection::{Connection, GoAway};
 pub use error::{Error, ProtocolError};
+pub use receiver::Receiver;
+pub use sender::Sender;
