@@ -21,6 +21,86 @@ pub struct Reply {
     pub rtt: Duration,
 }
 
+/// A reply as it came, with the frame that it answers: the oldest that had none.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Arrival {
+    /// The frame's number on its connection, from 1.
+    pub seq: u64,
+    /// The payload that was sent.
+    pub sent: Bytes,
+    /// The payload that came.
+    pub payload: Bytes,
+    /// From the moment at which the frame was handed to [`Sender`](crate::Sender) to the reply.
+    pub rtt: Duration,
+    kind: ReplyKind,
+    /// Payload bytes sent on the connection so far, this frame's included.
+    total: u64,
+}
+
+impl Arrival {
+    /// A reply that came in bytes which are not kept. An echo needs no copy: it is its frame.
+    pub(crate) fn new(sent: Sent, received: &[u8], kind: ReplyKind, rtt: Duration) -> Self {
+        let Sent { seq, total, payload: sent } = sent;
+        let payload =
+            if *received == sent { sent.clone() } else { Bytes::copy_from_slice(received) };
+        Self { seq, sent, payload, rtt, kind, total }
+    }
+
+    /// Whether it is the reply that the frame must get: the frame itself, or its receipt.
+    ///
+    /// # Errors
+    ///
+    /// [`Mismatch`] if it is not.
+    pub fn check(self) -> Result<Reply, Mismatch> {
+        let receipt = match self.kind {
+            ReplyKind::Echo => self.check_echo().map(|()| None),
+            ReplyKind::Ack => self.check_receipt().map(Some),
+        }?;
+        let Self { seq, sent, payload, rtt, .. } = self;
+        Ok(Reply { seq, sent_len: sent.len(), payload, receipt, rtt })
+    }
+
+    /// The payload that must have come. Of a receipt only the server knows when it received the
+    /// frame; that is taken from the one that came.
+    pub fn due(&self) -> Bytes {
+        if self.kind == ReplyKind::Echo {
+            return self.sent.clone();
+        }
+        let (seq, total, crc32c) = (self.seq, self.total, crc32c(&self.sent));
+        let received_at = Receipt::parse(&self.payload).map_or(0, |receipt| receipt.received_at);
+        Bytes::copy_from_slice(&Receipt { crc32c, seq, total, received_at }.encode())
+    }
+
+    fn check_echo(&self) -> Result<(), Mismatch> {
+        // Bytes that are the same need no second look: `new` has seen that they are equal.
+        let is_same =
+            (self.payload.as_ptr(), self.payload.len()) == (self.sent.as_ptr(), self.sent.len());
+        if is_same || self.payload == self.sent {
+            return Ok(());
+        }
+        let (sent, received) = (self.sent.clone(), self.payload.clone());
+        Err(Mismatch::Echo { seq: self.seq, sent, received })
+    }
+
+    fn check_receipt(&self) -> Result<Receipt, Mismatch> {
+        let seq = self.seq;
+        let receipt =
+            Receipt::parse(&self.payload).map_err(|source| Mismatch::Receipt { seq, source })?;
+        let sent = crc32c(&self.sent);
+        if receipt.seq != seq {
+            return Err(Mismatch::Seq { seq, received: receipt.seq });
+        }
+        if receipt.crc32c != sent {
+            return Err(Mismatch::Crc32c { seq, sent, received: receipt.crc32c });
+        }
+        if receipt.total != self.total {
+            return Err(Mismatch::Total { seq, sent: self.total, received: receipt.total });
+        }
+        Ok(receipt)
+    }
+}
+
 /// A reply that is not the one its frame must get.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -85,45 +165,6 @@ pub(crate) struct Sent {
     pub(crate) payload: Bytes,
 }
 
-impl Sent {
-    /// Checks the reply's payload; returns the receipt if it must be one.
-    pub(crate) fn check(
-        &self,
-        kind: ReplyKind,
-        received: &Bytes,
-    ) -> Result<Option<Receipt>, Mismatch> {
-        match kind {
-            ReplyKind::Echo => self.check_echo(received).map(|()| None),
-            ReplyKind::Ack => self.check_receipt(received).map(Some),
-        }
-    }
-
-    fn check_echo(&self, received: &Bytes) -> Result<(), Mismatch> {
-        if *received == self.payload {
-            return Ok(());
-        }
-        let (sent, received) = (self.payload.clone(), received.clone());
-        Err(Mismatch::Echo { seq: self.seq, sent, received })
-    }
-
-    fn check_receipt(&self, received: &[u8]) -> Result<Receipt, Mismatch> {
-        let seq = self.seq;
-        let receipt =
-            Receipt::parse(received).map_err(|source| Mismatch::Receipt { seq, source })?;
-        let sent = crc32c(&self.payload);
-        if receipt.seq != seq {
-            return Err(Mismatch::Seq { seq, received: receipt.seq });
-        }
-        if receipt.crc32c != sent {
-            return Err(Mismatch::Crc32c { seq, sent, received: receipt.crc32c });
-        }
-        if receipt.total != self.total {
-            return Err(Mismatch::Total { seq, sent: self.total, received: receipt.total });
-        }
-        Ok(receipt)
-    }
-}
-
 /// Where two payloads that are not equal begin to differ, in bytes from 0.
 fn first_difference(sent: &[u8], received: &[u8]) -> usize {
     sent.iter().zip(received).take_while(|(a, b)| a == b).count()
@@ -133,14 +174,17 @@ fn first_difference(sent: &[u8], received: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    const SENT: Sent = Sent { seq: 2, total: 12, payload: Bytes::from_static(b"hello") };
-
     fn receipt() -> Receipt {
         Receipt { crc32c: 0x9a71_bb4c, seq: 2, total: 12, received_at: 1 }
     }
 
+    fn arrival(kind: ReplyKind, payload: &[u8]) -> Arrival {
+        let sent = Sent { seq: 2, total: 12, payload: Bytes::from_static(b"hello") };
+        Arrival::new(sent, payload, kind, Duration::ZERO)
+    }
+
     fn check(kind: ReplyKind, payload: &[u8]) -> Result<Option<Receipt>, Mismatch> {
-        SENT.check(kind, &Bytes::copy_from_slice(payload))
+        arrival(kind, payload).check().map(|reply| reply.receipt)
     }
 
     #[test]
@@ -175,5 +219,22 @@ mod tests {
         assert_eq!(total, Mismatch::Total { seq, sent: 12, received: 7 });
         let echo = check(ReplyKind::Ack, b"hello").unwrap_err();
         assert_eq!(echo, Mismatch::Receipt { seq, source: ReceiptError::Length { len: 5 } });
+    }
+
+    #[test]
+    fn an_echo_shares_the_memory_of_its_frame() {
+        let echo = arrival(ReplyKind::Echo, b"hello");
+        assert_eq!(echo.payload.as_ptr(), echo.sent.as_ptr());
+    }
+
+    #[test]
+    fn tells_what_was_due() {
+        assert_eq!(arrival(ReplyKind::Echo, b"hallo").due(), "hello");
+        // The time is the server's to say, and no reason to differ.
+        let late = Receipt { crc32c: 1, seq: 9, received_at: 77, ..receipt() };
+        let due = Receipt { received_at: 77, ..receipt() };
+        assert_eq!(arrival(ReplyKind::Ack, &late.encode()).due(), due.encode()[..]);
+        let due = Receipt { received_at: 0, ..receipt() };
+        assert_eq!(arrival(ReplyKind::Ack, b"none").due(), due.encode()[..]);
     }
 }

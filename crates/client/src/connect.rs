@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -18,6 +19,7 @@ use crate::connection::{Connection, Terms};
 use crate::deadline::deadline;
 use crate::error::{Error, ProtocolError};
 use crate::local::bind_address;
+use crate::tap::{Direction, Passing, Tap};
 
 /// How to connect, and what to expect of the server.
 ///
@@ -48,10 +50,12 @@ pub struct Options {
     /// Two connections may have the same local port if they differ in either address or in the
     /// server's port. So each local address brings a whole range of ports for each server.
     pub local: Option<IpAddr>,
+    /// Sees every frame, HELLO and WELCOME included.
+    pub tap: Option<Arc<dyn Tap>>,
 }
 
 impl Default for Options {
-    /// 5 s for each, a HELLO that takes the listener's own reply, any local address.
+    /// 5 s for each, a HELLO that takes the listener's own reply, any local address, no tap.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
@@ -60,6 +64,7 @@ impl Default for Options {
             reply: ReplyKind::Echo,
             max_frame: MaxFrame::CEILING,
             local: None,
+            tap: None,
         }
     }
 }
@@ -81,7 +86,7 @@ impl Connection {
     ///
     /// As [`open`].
     pub async fn connect(endpoint: &Endpoint, options: &Options) -> Result<Self, Error> {
-        Ok(Self::new(open(endpoint, options).await?, options.reply_timeout))
+        Ok(Self::new(open(endpoint, options).await?, options))
     }
 }
 
@@ -126,20 +131,32 @@ pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Erro
         let (reply, max_frame) = (options.reply, options.max_frame);
         return Ok(Opened { stream, early: BytesMut::new(), reply, max_frame });
     };
-    let greeting = greet(&mut stream, hello);
+    let greeting = greet(&mut stream, hello, options.tap.as_deref());
     let (terms, early) = timeout_at(deadline, greeting).await.map_err(|_| late("WELCOME"))??;
     Ok(Opened { stream, early, reply: terms.reply, max_frame: terms.max_frame })
 }
 
 /// Sends HELLO and awaits WELCOME; returns what came behind it too.
-async fn greet(stream: &mut TcpStream, hello: &Hello) -> Result<(Terms, BytesMut), Error> {
+async fn greet(
+    stream: &mut TcpStream,
+    hello: &Hello,
+    tap: Option<&dyn Tap>,
+) -> Result<(Terms, BytesMut), Error> {
     let name = Text::new(hello.name.as_str());
     let mut bytes = Vec::new();
-    Control::Hello { wanted: hello.wanted, name }.encode(&mut bytes);
+    let hello = Control::Hello { wanted: hello.wanted, name };
+    hello.encode(&mut bytes);
+    if let Some(tap) = tap {
+        tap.pass(Direction::Out, Passing::Control(&hello));
+    }
     // If it can't be written the server may still have said why.
     let sent = stream.write_all(&bytes).await;
     let mut frames = FramedRead::new(stream, FrameCodec::new(MaxFrame::CEILING));
-    let terms = await_welcome(&mut frames, sent).await?;
+    let answer = frames.next().await;
+    if let Some(tap) = tap {
+        show_answer(tap, answer.as_ref());
+    }
+    let terms = read_welcome(answer, sent)?;
     Ok((terms, std::mem::take(frames.read_buffer_mut())))
 }
 
@@ -196,12 +213,22 @@ async fn connect_to(
     socket.connect(address).await.map_err(failed)
 }
 
-async fn await_welcome(
-    frames: &mut FramedRead<&mut TcpStream, FrameCodec>,
+fn show_answer(tap: &dyn Tap, answer: Option<&Result<Frame, CodecError>>) {
+    let passing = match answer {
+        Some(Ok(Frame::Control(control))) => Passing::Control(control),
+        Some(Ok(Frame::Data(payload))) => Passing::Data { seq: 1, payload },
+        Some(Err(_)) => return,
+        None => Passing::End,
+    };
+    tap.pass(Direction::In, passing);
+}
+
+fn read_welcome(
+    answer: Option<Result<Frame, CodecError>>,
     sent: io::Result<()>,
 ) -> Result<Terms, Error> {
     let no_welcome = |answer| Err(Error::NoWelcome { answer });
-    match frames.next().await {
+    match answer {
         Some(Ok(Frame::Control(Control::Welcome { granted, max_frame, .. }))) => {
             Ok(Terms { reply: granted, max_frame })
         }

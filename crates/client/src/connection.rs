@@ -7,6 +7,8 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,8 +16,9 @@ use tokio::sync::{mpsc, watch};
 use volley_proto::{MaxFrame, Reason, ReplyKind};
 
 use crate::check::Reply;
-use crate::connect::Opened;
+use crate::connect::{Opened, Options};
 use crate::error::Error;
+use crate::inbox::Inbox;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 
@@ -44,14 +47,15 @@ pub struct GoAway {
 }
 
 impl Connection {
-    pub(crate) fn new(opened: Opened, reply_timeout: Duration) -> Self {
+    pub(crate) fn new(opened: Opened, options: &Options) -> Self {
         let Opened { stream, early, reply, max_frame } = opened;
         let terms = Terms { reply, max_frame };
         let (read, write) = stream.into_split();
         let (announce, in_flight) = mpsc::unbounded_channel();
         let (goaway_said, goaway) = watch::channel(None);
-        let sender = Sender::new(write, announce, goaway, terms);
-        let receiver = Receiver::new(early, read, in_flight, goaway_said, terms, reply_timeout);
+        let sender = Sender::new(write, announce, goaway, terms, options);
+        let inbox = Inbox::new(early, read);
+        let receiver = Receiver::new(inbox, in_flight, goaway_said, terms, options);
         Self { sender, receiver }
     }
 
@@ -86,6 +90,24 @@ impl Connection {
     /// takes no more frames.
     pub fn split(self) -> (Sender, Receiver) {
         (self.sender, self.receiver)
+    }
+
+    /// The address of this machine that it comes from.
+    ///
+    /// # Errors
+    ///
+    /// What getsockname(2) says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.sender.socket().local_addr()
+    }
+
+    /// The server's address: of a name's several, the one that answered.
+    ///
+    /// # Errors
+    ///
+    /// What getpeername(2) says.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.sender.socket().peer_addr()
     }
 
     /// The kind of reply that frames get.

@@ -22,6 +22,7 @@
 //! An echo must be its frame, byte for byte. A receipt must carry the CRC-32C of its frame's
 //! payload, its frame's number and the sum of the payload bytes sent so far: then every byte
 //! arrived whole, in order and once. Anything else is a [`Mismatch`].
+//! [`Receiver::receive_unchecked`] leaves the check to its caller.
 
 #[cfg(feature = "advice")]
 pub mod advice;
@@ -30,13 +31,17 @@ mod connect;
 mod connection;
 mod deadline;
 mod error;
+mod inbox;
 mod local;
 mod receiver;
 mod sender;
+mod tap;
+mod unsent;
 
-pub use check::{Mismatch, Reply};
+pub use check::{Arrival, Mismatch, Reply};
 pub use connect::{Hello, Opened, Options, open};
 pub use connection::{Connection, GoAway};
 pub use error::{Error, ProtocolError};
 pub use receiver::Receiver;
 pub use sender::Sender;
+pub use tap::{Direction, Passing, Tap};

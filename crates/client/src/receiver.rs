@@ -1,22 +1,21 @@
 //! The receiving half of a connection: every reply matched with its frame.
 
-use std::io::{self, Cursor};
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
-use tokio::io::{AsyncReadExt, Chain};
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_util::codec::FramedRead;
-use volley_proto::{CodecError, Control, Frame, FrameCodec, FrameError, MaxFrame};
+use volley_proto::{Control, HEAD_LEN, Parsed};
 
-use crate::check::Reply;
+use crate::check::{Arrival, Reply};
+use crate::connect::Options;
 use crate::connection::{GoAway, Terms};
 use crate::deadline::deadline;
 use crate::error::{Error, ProtocolError};
+use crate::inbox::Inbox;
 use crate::sender::InFlight;
+use crate::tap::{Direction, Passing, Tap};
 
 /// How long a reply too many is looked out for after the last one.
 const LAST_LOOK: Duration = Duration::from_millis(50);
@@ -24,8 +23,7 @@ const LAST_LOOK: Duration = Duration::from_millis(50);
 /// The receiving half of a [`Connection`].
 #[derive(Debug)]
 pub struct Receiver {
-    /// What came with WELCOME, then what comes from the socket.
-    frames: FramedRead<Chain<Cursor<BytesMut>, OwnedReadHalf>, FrameCodec>,
+    inbox: Inbox,
     in_flight: mpsc::UnboundedReceiver<InFlight>,
     /// Taken from `in_flight` and not answered: the oldest.
     awaited: Option<InFlight>,
@@ -35,33 +33,34 @@ pub struct Receiver {
     /// When `receive` was first called for the next reply; a call that was dropped counts.
     waiting_since: Option<Instant>,
     answered: u64,
+    tap: Option<Arc<dyn Tap>>,
 }
 
 impl Receiver {
-    /// A half that first reads what came `early`, behind WELCOME.
+    /// A half that hears of its frames from the sending one and tells it of GOAWAY.
     pub(crate) fn new(
-        early: BytesMut,
-        read: OwnedReadHalf,
+        inbox: Inbox,
         in_flight: mpsc::UnboundedReceiver<InFlight>,
         goaway_said: watch::Sender<Option<GoAway>>,
         terms: Terms,
-        reply_timeout: Duration,
+        options: &Options,
     ) -> Self {
-        let read = Cursor::new(early).chain(read);
         Self {
-            frames: FramedRead::new(read, FrameCodec::new(MaxFrame::CEILING)),
+            inbox,
             in_flight,
             awaited: None,
             goaway_said,
             terms,
-            reply_timeout,
+            reply_timeout: options.reply_timeout,
             waiting_since: None,
             answered: 0,
+            tap: options.tap.clone(),
         }
     }
 
-    /// Awaits the next reply and checks it. `None` when the [`Sender`] has finished or is gone and
-    /// every frame has been answered. Waits without a deadline while nothing is in flight.
+    /// Awaits the next reply and checks it. `None` when the [`Sender`](crate::Sender) has finished
+    /// or is gone and every frame has been answered. Waits without a deadline while nothing is in
+    /// flight.
     ///
     /// # Errors
     ///
@@ -73,14 +72,43 @@ impl Receiver {
     ///
     /// No reply is lost.
     pub async fn receive(&mut self) -> Result<Option<Reply>, Error> {
+        match self.receive_unchecked().await? {
+            Some(arrival) => Ok(Some(arrival.check()?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Awaits the next reply as [`receive`](Self::receive) does, and leaves it to the caller to
+    /// check it: for servers that answer something else than echoes and receipts.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive), but for [`Error::Mismatch`].
+    ///
+    /// # Cancel safety
+    ///
+    /// No reply is lost.
+    pub async fn receive_unchecked(&mut self) -> Result<Option<Arrival>, Error> {
         let waiting_since = *self.waiting_since.get_or_insert_with(Instant::now);
         loop {
-            let frame = match &self.awaited {
+            match self.inbox.front().map_err(ProtocolError::from)? {
+                Parsed::Data(payload) => {
+                    let len = payload.len();
+                    return self.take(len).map(Some);
+                }
+                Parsed::Control { control, frame_len } => {
+                    self.inbox.take(frame_len);
+                    self.obey(control)?;
+                    continue;
+                }
+                Parsed::Incomplete { .. } => {}
+            }
+            let read = match &self.awaited {
                 Some(oldest) => {
                     let start = oldest.sent_at.max(waiting_since);
                     let deadline = deadline(start, self.reply_timeout);
                     let (seq, after) = (oldest.sent.seq, self.reply_timeout);
-                    timeout_at(deadline, self.frames.next())
+                    timeout_at(deadline, self.inbox.read())
                         .await
                         .map_err(|_| Error::TimedOut { seq, after })?
                 }
@@ -95,39 +123,29 @@ impl Receiver {
                             }
                             None => return self.look_behind_the_last().await,
                         },
-                        frame = self.frames.next() => frame,
+                        read = self.inbox.read() => read,
                     }
                 }
             };
-            match frame {
-                Some(Ok(Frame::Data(payload))) => return self.take(payload).map(Some),
-                Some(Ok(Frame::Control(control))) => self.obey(control)?,
-                // A connection that is lost within a reply is lost.
-                None | Some(Err(CodecError::Frame(FrameError::Truncated { .. }))) => {
-                    return Err(self.closed());
-                }
-                Some(Err(CodecError::Frame(error))) => {
-                    return Err(ProtocolError::from(error).into());
-                }
-                Some(Err(error)) => {
-                    let source = match error {
-                        CodecError::Io(source) => source,
-                        error => io::Error::other(error),
-                    };
-                    let (answered, outstanding) = (self.answered, self.outstanding());
-                    return Err(Error::Io { answered, outstanding, source });
-                }
-            }
+            self.note(read)?;
         }
     }
 
     /// After the last reply nothing may come but the server's close, which follows ours at once. A
     /// server that does not close is not waited for.
-    async fn look_behind_the_last(&mut self) -> Result<Option<Reply>, Error> {
-        match timeout(LAST_LOOK, self.frames.next()).await {
-            Ok(Some(Ok(Frame::Data(payload)))) => {
-                Err(ProtocolError::Unasked { len: payload.len() }.into())
+    async fn look_behind_the_last(&mut self) -> Result<Option<Arrival>, Error> {
+        let look = async {
+            while let Ok(Parsed::Incomplete { .. }) = self.inbox.front() {
+                let read = self.inbox.read().await;
+                self.note(read).ok()?;
             }
+            match self.inbox.front() {
+                Ok(Parsed::Data(payload)) => Some(payload.len()),
+                _ => None,
+            }
+        };
+        match timeout(LAST_LOOK, look).await {
+            Ok(Some(len)) => self.take(len).map(Some),
             _ => Ok(None),
         }
     }
@@ -158,21 +176,40 @@ impl Receiver {
         Error::Closed { answered: self.answered, outstanding: self.outstanding() }
     }
 
-    /// Matches a reply with the oldest frame in flight.
-    fn take(&mut self, payload: Bytes) -> Result<Reply, Error> {
+    /// What a read means that has come back.
+    fn note(&self, read: io::Result<usize>) -> Result<(), Error> {
+        match read {
+            // A connection that is lost within a reply is lost.
+            Ok(0) => {
+                self.show(Passing::End);
+                Err(self.closed())
+            }
+            Ok(_) => Ok(()),
+            Err(source) => {
+                let (answered, outstanding) = (self.answered, self.outstanding());
+                Err(Error::Io { answered, outstanding, source })
+            }
+        }
+    }
+
+    /// Matches the reply at the front, of `len` bytes, with the oldest frame in flight.
+    fn take(&mut self, len: usize) -> Result<Arrival, Error> {
+        let received = self.inbox.payload(len);
+        self.show(Passing::Data { seq: self.answered + 1, payload: received });
         // The frame was announced before its bytes went out, perhaps just now.
         let oldest = self.awaited.take().or_else(|| self.in_flight.try_recv().ok());
         let Some(InFlight { sent, sent_at }) = oldest else {
-            return Err(ProtocolError::Unasked { len: payload.len() }.into());
+            return Err(ProtocolError::Unasked { len }.into());
         };
+        let arrival = Arrival::new(sent, received, self.terms.reply, sent_at.elapsed());
+        self.inbox.take(HEAD_LEN + len);
         self.answered += 1;
         self.waiting_since = None;
-        let rtt = sent_at.elapsed();
-        let receipt = sent.check(self.terms.reply, &payload)?;
-        Ok(Reply { seq: sent.seq, sent_len: sent.payload.len(), payload, receipt, rtt })
+        Ok(arrival)
     }
 
     fn obey(&self, control: Control) -> Result<(), Error> {
+        self.show(Passing::Control(&control));
         match control {
             Control::Error { reason, last_seq, text } => {
                 Err(Error::Refused { reason, last_seq, text: text.to_string() })
@@ -189,6 +226,12 @@ impl Receiver {
             Control::Hello { .. } | Control::Welcome { .. } => {
                 Err(ProtocolError::Control(control.name()).into())
             }
+        }
+    }
+
+    fn show(&self, passing: Passing<'_>) {
+        if let Some(tap) = &self.tap {
+            tap.pass(Direction::In, passing);
         }
     }
 }

@@ -1,17 +1,21 @@
 //! The sending half of a connection: frames out, each announced to the receiving half.
 
 use std::future::{Future, pending};
+use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use volley_proto::encode_data;
 
 use crate::check::Sent;
+use crate::connect::Options;
 use crate::connection::{GoAway, Terms};
 use crate::error::Error;
+use crate::tap::{Direction, Passing, Tap};
+use crate::unsent::Unsent;
 
 /// Bytes that [`Sender::feed`] gathers before it writes.
 const GATHER: usize = 64 * 1024;
@@ -20,14 +24,15 @@ const GATHER: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Sender {
     write: OwnedWriteHalf,
-    /// Encoded frames that have not been written yet.
-    unsent: BytesMut,
+    /// Frames that have not been written yet.
+    unsent: Unsent,
     /// Tells the receiver of each frame before its bytes go out; `None` once finished.
     announce: Option<mpsc::UnboundedSender<InFlight>>,
     goaway: watch::Receiver<Option<GoAway>>,
     terms: Terms,
     seq: u64,
     total: u64,
+    tap: Option<Arc<dyn Tap>>,
 }
 
 /// A frame whose reply is awaited.
@@ -44,9 +49,18 @@ impl Sender {
         announce: mpsc::UnboundedSender<InFlight>,
         goaway: watch::Receiver<Option<GoAway>>,
         terms: Terms,
+        options: &Options,
     ) -> Self {
-        let unsent = BytesMut::new();
-        Self { write, unsent, announce: Some(announce), goaway, terms, seq: 0, total: 0 }
+        Self {
+            write,
+            unsent: Unsent::default(),
+            announce: Some(announce),
+            goaway,
+            terms,
+            seq: 0,
+            total: 0,
+            tap: options.tap.clone(),
+        }
     }
 
     /// Sends a frame. `feed` is faster for several.
@@ -92,7 +106,10 @@ impl Sender {
     ///
     /// What has not been written is kept for the next call.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        self.write.write_all_buf(&mut self.unsent).await.map_err(|source| Error::Send { source })
+        self.write
+            .write_all_buf(self.unsent.pieces())
+            .await
+            .map_err(|source| Error::Send { source })
     }
 
     /// Whether frames have been fed and not been written.
@@ -110,6 +127,7 @@ impl Sender {
         let flushed = self.flush().await;
         self.announce = None;
         flushed?;
+        self.show(Passing::End);
         self.write.shutdown().await.map_err(|source| Error::Send { source })
     }
 
@@ -136,6 +154,10 @@ impl Sender {
         self.seq
     }
 
+    pub(crate) fn socket(&self) -> &TcpStream {
+        self.write.as_ref()
+    }
+
     /// What was agreed on.
     pub(crate) const fn terms(&self) -> Terms {
         self.terms
@@ -150,15 +172,21 @@ impl Sender {
         if let Some(goaway) = self.goaway() {
             return Err(Error::GoingAway { reason: goaway.reason });
         }
-        self.unsent.reserve(volley_proto::HEAD_LEN + payload.len());
-        encode_data(&payload, &mut self.unsent);
+        self.unsent.push(&payload);
         self.seq += 1;
         self.total += payload.len() as u64;
+        self.show(Passing::Data { seq: self.seq, payload: &payload });
         let sent = Sent { seq: self.seq, total: self.total, payload };
         if let Some(announce) = &self.announce {
             // Without a receiver nobody awaits the reply.
             let _ = announce.send(InFlight { sent, sent_at: Instant::now() });
         }
         Ok(())
+    }
+
+    fn show(&self, passing: Passing<'_>) {
+        if let Some(tap) = &self.tap {
+            tap.pass(Direction::Out, passing);
+        }
     }
 }

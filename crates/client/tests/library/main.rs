@@ -10,6 +10,7 @@ mod flow;
 mod replies;
 #[path = "../scripted/mod.rs"]
 mod scripted;
+mod tap;
 
 use std::time::Duration;
 

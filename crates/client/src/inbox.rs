@@ -1,0 +1,62 @@
+//! What has come from the server and has not been taken: whole frames, and the front of one.
+
+use std::io;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::OwnedReadHalf;
+use volley_proto::{FrameError, HEAD_LEN, MaxFrame, Parsed, parse};
+
+/// Room for the first read, in bytes: enough for who sends a frame now and then.
+const SMALL_ROOM: usize = 8 << 10;
+
+/// Room for a read of a connection whose reads have been full so far, in bytes. More would no
+/// longer stay in a processor's nearer caches until it is compared.
+const LARGE_ROOM: usize = 256 << 10;
+
+/// The buffer that replies are read into. It is used again and again: a frame is looked at where
+/// it lies, and whoever wants to keep it copies it.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    read: OwnedReadHalf,
+    bytes: BytesMut,
+    /// Room for the next read.
+    room: usize,
+}
+
+impl Inbox {
+    /// An inbox with what came `early`, behind WELCOME.
+    pub(crate) const fn new(early: BytesMut, read: OwnedReadHalf) -> Self {
+        Self { read, bytes: early, room: SMALL_ROOM }
+    }
+
+    /// What stands at the front.
+    pub(crate) fn front(&self) -> Result<Parsed<'_>, FrameError> {
+        parse(&self.bytes, MaxFrame::CEILING)
+    }
+
+    /// The payload of the data frame at the front, which must be whole.
+    pub(crate) fn payload(&self, len: usize) -> &[u8] {
+        &self.bytes[HEAD_LEN..HEAD_LEN + len]
+    }
+
+    /// Leaves `frame_len` bytes behind, head included.
+    pub(crate) fn take(&mut self, frame_len: usize) {
+        self.bytes.advance(frame_len);
+    }
+
+    /// Reads once; 0 is the end. A declared length reserves nothing: memory grows as bytes come.
+    ///
+    /// # Cancel safety
+    ///
+    /// No byte is lost.
+    pub(crate) async fn read(&mut self) -> io::Result<usize> {
+        self.bytes.reserve(self.room);
+        let spare = self.bytes.capacity() - self.bytes.len();
+        let n = self.read.read_buf(&mut self.bytes).await?;
+        if n == spare {
+            self.room = (2 * self.room).min(LARGE_ROOM);
+        }
+        Ok(n)
+    }
+}
