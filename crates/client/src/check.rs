@@ -52,13 +52,13 @@ impl Arrival {
     /// # Errors
     ///
     /// [`Mismatch`] if it is not.
-    pub fn check(self) -> Result<Reply, Mismatch> {
+    pub fn check(&self) -> Result<Reply, Mismatch> {
         let receipt = match self.kind {
             ReplyKind::Echo => self.check_echo().map(|()| None),
             ReplyKind::Ack => self.check_receipt().map(Some),
         }?;
-        let Self { seq, sent, payload, rtt, .. } = self;
-        Ok(Reply { seq, sent_len: sent.len(), payload, receipt, rtt })
+        let (sent_len, payload) = (self.sent.len(), self.payload.clone());
+        Ok(Reply { seq: self.seq, sent_len, payload, receipt, rtt: self.rtt })
     }
 
     /// The payload that must have come. Of a receipt only the server knows when it received the

@@ -1,11 +1,14 @@
 //! What went wrong, as a message on stderr and as an exit code.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
-use volley_cli::{Exit, printable};
+use volley_cli::{Exit, format_duration, printable};
+use volley_client::Error;
 use volley_client::advice::{exit, with_hint};
-use volley_client::{Error, Mismatch};
 use volley_proto::ReplyKind;
+
+use crate::send::InputError;
 
 /// Why the program does not exit 0.
 #[derive(Debug, thiserror::Error)]
@@ -17,10 +20,16 @@ pub(crate) enum Failure {
     Mismatches { wrong: u64, replies: u64 },
     #[error("the server grants {granted}, not the {wanted} that was asked for")]
     NotGranted { wanted: ReplyKind, granted: ReplyKind },
-    #[error("line {line} of stdin is longer than the {max} bytes that the server takes")]
-    LineTooLong { line: u64, max: u32 },
-    #[error("cannot read stdin: {source}")]
-    Stdin { source: io::Error },
+    #[error("{lost} of {} replies never came", lost + replies)]
+    Lost { lost: u64, replies: u64 },
+    #[error("not done within {}: {replies} answered, {outstanding} without a reply", format_duration(*after))]
+    Deadline { after: Duration, replies: u64, outstanding: usize },
+    #[error("not done within {}: nobody reads what is printed", format_duration(*after))]
+    Unread { after: Duration },
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error("{0}")]
+    Usage(String),
     #[error("cannot write to stdout: {source}")]
     Stdout { source: io::Error },
     #[error("cannot set up the process: {source}")]
@@ -36,9 +45,11 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Client(error) => exit(error),
-            Self::Mismatches { .. } | Self::NotGranted { .. } => Exit::Failure,
-            Self::LineTooLong { .. } => Exit::BadData,
-            Self::Stdin { .. } | Self::Stdout { .. } => Exit::Io,
+            Self::Mismatches { .. } | Self::Lost { .. } | Self::NotGranted { .. } => Exit::Failure,
+            Self::Deadline { .. } | Self::Unread { .. } => Exit::TryAgain,
+            Self::Input(error) => error.exit(),
+            Self::Usage(_) => Exit::Usage,
+            Self::Stdout { .. } => Exit::Io,
             Self::Setup { .. } => Exit::Unavailable,
             Self::Signal(exit) | Self::Told(exit) => *exit,
         }
@@ -60,14 +71,14 @@ impl Failure {
     }
 }
 
-/// Tells a wrong reply as it comes.
-pub(crate) fn report_mismatch(mismatch: &Mismatch) {
-    tell(&mismatch.to_string());
-}
-
 /// Writes a message to stderr. It may carry text from the server, so it is made
 /// printable. Without a stderr there is nobody to tell.
 pub(crate) fn tell(message: &str) {
     let shown = printable(message);
     let _ = writeln!(io::stderr(), "volley: {shown}");
+}
+
+/// Shows lines on stderr that are printable already, below a message.
+pub(crate) fn show(lines: &str) {
+    let _ = io::stderr().write_all(lines.as_bytes());
 }

@@ -4,8 +4,6 @@
 mod args;
 mod backoff;
 mod failure;
-mod frames;
-mod output;
 mod ping;
 mod send;
 mod signals;

@@ -33,8 +33,13 @@ async fn a_mismatch_is_told_and_the_other_replies_are_printed() {
         peer.echo(1).await;
     };
     let ended = play(server, async |to| run(send(&to).args(["a", "hello", "b"])).await).await;
-    let told = "reply 2 is not its frame: 5 bytes sent, 5 received, different from byte 2 on\n\
-                volley: wrong replies: 1 of 3";
+    let told = "\
+reply 2 is not its frame: 5 bytes sent, 5 received, different from byte 2 on
+  expected  00000000  68 65 6c 6c 6f                                   |hello|
+            00000005
+  received  00000000  68 65 4c 6c 6f                                   |heLlo|
+            00000005
+volley: wrong replies: 1 of 3";
     ended.failed_after("a\nb\n", 1, told);
 }
 
@@ -49,7 +54,16 @@ async fn a_receipt_for_other_bytes_is_told() {
     assert_eq!((ended.code, &*ended.stdout), (Some(1), &b""[..]));
     let told = "volley: receipt 1 is for other bytes: crc32c ";
     assert!(ended.stderr.starts_with(told), "{ended:?}");
-    assert!(ended.stderr.ends_with(", not 9a71bb4c\nvolley: wrong replies: 1 of 1\n"));
+    for part in [
+        ", not 9a71bb4c\n",
+        // "ACK1", the checksum, the number; both begin and end alike.
+        "\n  expected  00000000  41 43 4b 31 9a 71 bb 4c 00 00 00 00 00 00 00 01  |ACK1.q.L",
+        "\n            00000010  00 00 00 00 00 00 00 05 18 86 72 51 ed fa 00 00  |",
+        "\n  received  00000000  41 43 4b 31 ",
+        "\nvolley: wrong replies: 1 of 1\n",
+    ] {
+        assert!(ended.stderr.contains(part), "{part} is missing in:\n{}", ended.stderr);
+    }
 }
 
 #[tokio::test]

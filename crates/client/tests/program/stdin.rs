@@ -21,13 +21,9 @@ async fn frames(input: &[u8]) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     let server = async |mut peer: Peer| {
         peer.greet(ReplyKind::Echo).await;
-        let bytes = peer.until_closed().await;
-        peer.write(&bytes).await;
-        let mut rest = &bytes[..];
-        while let Some((head, body)) = rest.split_first_chunk::<4>() {
-            let (payload, behind) = body.split_at(u32::from_be_bytes(*head) as usize);
-            frames.push(payload.to_vec());
-            rest = behind;
+        while let Some(payload) = peer.payload_or_end().await {
+            peer.reply(&payload).await;
+            frames.push(payload);
         }
     };
     let ended = play(server, async |to| run_with(&mut send(&to), input).await).await;

@@ -75,6 +75,14 @@ impl Peer {
         payload
     }
 
+    /// Awaits a data frame's payload, or the end.
+    #[allow(dead_code, reason = "the tests of the library have no use for it")]
+    pub(crate) async fn payload_or_end(&mut self) -> Option<Vec<u8>> {
+        let head = self.stream.read_u32().await.ok()?;
+        assert!(head < 1 << 31, "a control frame: {head:08x}");
+        Some(self.bytes(head as usize).await)
+    }
+
     /// Awaits a HELLO and returns the flags that ask for a reply.
     pub(crate) async fn hello(&mut self) -> u8 {
         let (head, body) = self.frame().await;

@@ -1,0 +1,128 @@
+//! Replies in: judged, printed, and counted.
+
+use volley_client::{Arrival, Error, Receiver};
+
+use super::check::{Check, Verdict, Wrong};
+use super::dump;
+use super::flight::Flight;
+use super::output::Output;
+use crate::failure::{Failure, show, tell};
+
+/// Wrong replies that are shown. With more of them there is nothing new to see.
+const SHOWN: u64 = 8;
+
+/// What is made of replies, over all connections.
+#[derive(Debug)]
+pub(crate) struct Inbound<'a> {
+    check: Check,
+    output: &'a mut Output,
+    tally: Tally,
+}
+
+/// What has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    /// All replies.
+    pub(crate) replies: u64,
+    /// Those that were not right.
+    pub(crate) wrong: u64,
+    /// Frames that the server says it has answered, without a reply.
+    pub(crate) lost: u64,
+}
+
+impl<'a> Inbound<'a> {
+    pub(crate) const fn new(check: Check, output: &'a mut Output) -> Self {
+        Self { check, output, tally: Tally { replies: 0, wrong: 0, lost: 0 } }
+    }
+
+    pub(crate) const fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Prints every reply, also those behind a wrong one, until no more will come or nobody reads
+    /// what is printed.
+    pub(crate) async fn receive(
+        &mut self,
+        mut receiver: Receiver,
+        flight: &Flight,
+    ) -> Result<(), Failure> {
+        let before = self.tally.replies;
+        while !self.output.is_closed() {
+            if self.output.is_full() {
+                self.output.flush().await?;
+            }
+            // Both branches are cancel safe. What has been printed goes out as soon as no reply is
+            // ready.
+            let received = tokio::select! {
+                biased;
+                received = receiver.receive_unchecked() => received,
+                flushed = self.output.flush(), if self.output.is_pending() => {
+                    flushed?;
+                    continue;
+                }
+            };
+            match received {
+                Ok(Some(arrival)) => self.take(&arrival, flight),
+                Ok(None) => break,
+                Err(error) => {
+                    if let Error::Refused { last_seq, .. } = error {
+                        let answered = self.tally.replies - before;
+                        self.lose(last_seq.saturating_sub(answered), flight);
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives up what is in flight.
+    pub(crate) fn give_up(&mut self, why: &str, flight: &Flight) {
+        while let Some(frame) = flight.take_oldest() {
+            self.output.print_lost(&frame, why);
+        }
+    }
+
+    fn take(&mut self, arrival: &Arrival, flight: &Flight) {
+        // Whatever is answered was in flight.
+        let number = flight.take_oldest().map_or(arrival.seq, |frame| frame.number);
+        let verdict = self.check.judge(arrival);
+        self.tally.replies += 1;
+        if let Verdict::Wrong(wrong) = &verdict {
+            self.tally.wrong += 1;
+            if self.tally.wrong <= SHOWN {
+                show_wrong(number, arrival, wrong);
+            }
+        }
+        self.output.print(number, arrival, &verdict);
+    }
+
+    /// The server has answered so many more frames than there were replies. To send those again
+    /// would be to send them twice.
+    fn lose(&mut self, count: u64, flight: &Flight) {
+        for _ in 0..count {
+            let Some(frame) = flight.take_oldest() else { break };
+            self.tally.lost += 1;
+            tell(&format!(
+                "no reply to frame {}: the server says that it answered it",
+                frame.number
+            ));
+            self.output.print_lost(&frame, "the server says that it has answered it");
+        }
+    }
+}
+
+/// Tells of a wrong reply on stderr: what should have come, and what came.
+fn show_wrong(number: u64, arrival: &Arrival, wrong: &Wrong) {
+    // A reply is numbered on its connection. After another try that is not where its frame stands
+    // in the input.
+    if number == arrival.seq {
+        tell(&wrong.why);
+    } else {
+        tell(&format!("frame {number}: {}", wrong.why));
+    }
+    show(&match &wrong.due {
+        Some(due) => dump::difference(due, &arrival.payload),
+        None => dump::front(&arrival.payload),
+    });
+}

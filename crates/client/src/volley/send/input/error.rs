@@ -1,0 +1,103 @@
+//! What can be wrong with what is to be sent, and where.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use volley_cli::Exit;
+
+/// Why there is no next frame.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InputError {
+    #[error("cannot open {}: {source}", path.display())]
+    Missing { path: PathBuf, source: io::Error },
+    #[error("cannot read {place}: {source}")]
+    Read { place: Place, source: io::Error },
+    #[error("{place} is longer than the {max} bytes that the server takes{}", hint_to_split(place))]
+    TooLong { place: Place, max: usize },
+    #[error("--chunk of {size} bytes is more than the {max} that the server takes")]
+    ChunkTooLong { size: usize, max: usize },
+    #[error("{place} is cut off: {have} of {needs} bytes")]
+    CutOff { place: Place, have: usize, needs: usize },
+    #[error("{place} is a control frame: only data frames can be sent")]
+    Control { place: Place },
+    #[error("{place} cannot be decoded: {source}")]
+    Undecodable { place: Place, source: DecodeError },
+    #[error("cannot start a thread that reads {place}: {source}")]
+    Thread { place: Place, source: io::Error },
+}
+
+impl InputError {
+    pub(crate) const fn exit(&self) -> Exit {
+        match self {
+            Self::Missing { .. } => Exit::NoInput,
+            Self::Read { .. } => Exit::Io,
+            Self::Thread { .. } => Exit::Unavailable,
+            _ => Exit::BadData,
+        }
+    }
+}
+
+/// Where something is wrong.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// An argument, from 1.
+    Argument(u64),
+    Stdin,
+    File(PathBuf),
+    /// A line of one of these, from 1.
+    Line(u64, Box<Self>),
+    /// A frame of one of these, from 1.
+    Frame(u64, Box<Self>),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Argument(number) => write!(f, "argument {number}"),
+            Self::Stdin => f.write_str("stdin"),
+            Self::File(path) => path.display().fmt(f),
+            Self::Line(number, whole) => write!(f, "line {number} of {whole}"),
+            Self::Frame(number, whole) => write!(f, "frame {number} of {whole}"),
+        }
+    }
+}
+
+/// Why a text does not stand for bytes. Places in it are bytes, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DecodeError {
+    #[error("{} at byte {at} is no hexadecimal digit", quoted(*byte))]
+    NoHexDigit { byte: u8, at: usize },
+    #[error(
+        "{digits} hexadecimal digits are not whole bytes: a digit is missing, or one is too many"
+    )]
+    OddHex { digits: usize },
+    #[error("{} at byte {at} is not of base64", quoted(*byte))]
+    NoBase64Symbol { byte: u8, at: usize },
+    #[error("{symbols} symbols of base64 are not whole bytes: something is missing at the end")]
+    Base64Length { symbols: usize },
+    #[error("{} at byte {at} holds bits of a byte that is not there: something is missing at the end", quoted(*byte))]
+    Base64LastSymbol { byte: u8, at: usize },
+    #[error("wrong padding of base64: `=` fills the end up to four symbols")]
+    Base64Padding,
+}
+
+impl DecodeError {
+    /// This in `place`.
+    pub(super) const fn at(self, place: Place) -> InputError {
+        InputError::Undecodable { place, source: self }
+    }
+}
+
+/// A byte as a message can show it.
+fn quoted(byte: u8) -> String {
+    format!("`{}`", byte.escape_ascii())
+}
+
+/// What to do about a whole stream that is too long for a frame.
+fn hint_to_split(place: &Place) -> &'static str {
+    match place {
+        Place::Stdin | Place::File(_) => " (--chunk 64KiB splits it)",
+        _ => "",
+    }
+}

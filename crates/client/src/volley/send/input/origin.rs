@@ -1,0 +1,97 @@
+//! One argument of the command line: a frame, or the place where frames are.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use super::super::args::InputFormat;
+use super::decode::{decode_base64, decode_hex};
+use super::error::{InputError, Place};
+use crate::failure::Failure;
+
+/// Where frames come from.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The command line itself.
+    Frame {
+        payload: Bytes,
+    },
+    File(PathBuf),
+    Stdin,
+}
+
+impl Origin {
+    /// Reads the argument with this number, from 1.
+    pub(super) fn new(
+        number: u64,
+        argument: &OsString,
+        format: Option<InputFormat>,
+    ) -> Result<Self, Failure> {
+        let (is_place, text) = match argument.as_bytes() {
+            [b'@', b'@', ..] => (false, &argument.as_bytes()[1..]),
+            [b'@', path @ ..] => (true, path),
+            text => (false, text),
+        };
+        match (is_place, text) {
+            (true, b"") => Err(Failure::Usage(
+                "`@` names no file: write @PATH, @- for stdin, or @@ for a frame that begins with \
+                 an @"
+                    .to_owned(),
+            )),
+            (true, b"-") => Ok(Self::Stdin),
+            (true, path) => Ok(Self::File(existing(OsStr::from_bytes(path).into())?)),
+            (false, text) => Ok(Self::Frame { payload: decode(number, text, format)? }),
+        }
+    }
+
+    /// What to call it when something is wrong with it.
+    pub(super) fn place(&self) -> Place {
+        match self {
+            Self::File(path) => Place::File(path.clone()),
+            // A frame of the command line is not read.
+            Self::Stdin | Self::Frame { .. } => Place::Stdin,
+        }
+    }
+
+    /// Opens it for reading.
+    pub(super) fn open(&self) -> Result<File, InputError> {
+        match self {
+            Self::File(path) => File::open(path).map_err(|source| missing(path.clone(), source)),
+            Self::Stdin | Self::Frame { .. } => {
+                let stdin = rustix::stdio::stdin().try_clone_to_owned();
+                let place = Place::Stdin;
+                stdin.map(File::from).map_err(|source| InputError::Read { place, source })
+            }
+        }
+    }
+}
+
+/// The bytes that an argument stands for.
+fn decode(number: u64, text: &[u8], format: Option<InputFormat>) -> Result<Bytes, Failure> {
+    let place = || Place::Argument(number);
+    match format {
+        Some(InputFormat::Hex) => Ok(decode_hex(text).map_err(|error| error.at(place()))?),
+        Some(InputFormat::Base64) => Ok(decode_base64(text).map_err(|error| error.at(place()))?),
+        Some(InputFormat::Frames) => Err(Failure::Usage(
+            "--input frames is for stdin and @FILEs, not for arguments".to_owned(),
+        )),
+        _ => Ok(Bytes::copy_from_slice(text)),
+    }
+}
+
+/// A path at which there is something to read.
+fn existing(path: PathBuf) -> Result<PathBuf, InputError> {
+    match fs::metadata(&path) {
+        Ok(metadata) if metadata.is_dir() => Err(missing(path, io::ErrorKind::IsADirectory.into())),
+        Ok(_) => Ok(path),
+        Err(source) => Err(missing(path, source)),
+    }
+}
+
+fn missing(path: PathBuf, source: io::Error) -> InputError {
+    InputError::Missing { path, source }
+}

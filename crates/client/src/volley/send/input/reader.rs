@@ -1,0 +1,104 @@
+//! A thread that reads stdin or a file, a few frames ahead.
+//!
+//! Neither can be waited for as a socket can: files are always ready, and who makes a terminal or a
+//! pipe non-blocking does so for everybody who shares it. A read that never comes back holds up
+//! this thread only; at the end of the program it is left behind.
+
+use std::fs::File;
+use std::ops::ControlFlow;
+use std::{thread, vec};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::error::InputError;
+use super::origin::Origin;
+use super::split::{Frames, Split};
+
+/// Bytes that are handed over at once: so many that waking the other side costs little, so few that
+/// it is a small part of what may be in flight.
+const BATCH: usize = 256 << 10;
+
+/// Batches that wait, while another one is being read.
+const AHEAD: usize = 1;
+
+type Batch = Result<Vec<Bytes>, InputError>;
+
+/// The frames of a file or of stdin.
+#[derive(Debug)]
+pub(super) struct Reader {
+    batches: mpsc::Receiver<Batch>,
+    batch: vec::IntoIter<Bytes>,
+}
+
+impl Reader {
+    /// Begins to read; no frame is longer than `max` bytes.
+    pub(super) fn start(origin: &Origin, split: Split, max: usize) -> Result<Self, InputError> {
+        let place = origin.place();
+        let file = origin.open()?;
+        // Nobody types into a file: what is there can be had without waiting.
+        let never_waits = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        let (send, batches) = mpsc::channel(AHEAD);
+        let frames = Frames::new(file, split, max, place.clone());
+        thread::Builder::new()
+            .name("reader".to_owned())
+            .spawn(move || read(frames, never_waits, &send))
+            .map_err(|source| InputError::Thread { place, source })?;
+        Ok(Self { batches, batch: Vec::new().into_iter() })
+    }
+
+    /// The next frame; `None` after the last.
+    ///
+    /// # Cancel safety
+    ///
+    /// No frame is lost.
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, InputError>> {
+        loop {
+            if let Some(frame) = self.batch.next() {
+                return Some(Ok(frame));
+            }
+            match self.batches.recv().await? {
+                Ok(batch) => self.batch = batch.into_iter(),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// Reads to the end, or until nobody wants more.
+fn read(mut frames: Frames<File>, never_waits: bool, batches: &mpsc::Sender<Batch>) {
+    loop {
+        let (batch, flow) = next_batch(&mut frames, never_waits);
+        if !batch.is_empty() && batches.blocking_send(Ok(batch)).is_err() {
+            return;
+        }
+        if let ControlFlow::Break(error) = flow {
+            if let Some(error) = error {
+                // Whoever wants no more frames wants no error either.
+                let _ = batches.blocking_send(Err(error));
+            }
+            return;
+        }
+    }
+}
+
+/// As many frames as can be had at once, and whether there may be more or why there are not.
+fn next_batch(
+    frames: &mut Frames<File>,
+    never_waits: bool,
+) -> (Vec<Bytes>, ControlFlow<Option<InputError>>) {
+    let (mut batch, mut len) = (Vec::new(), 0);
+    loop {
+        match frames.next() {
+            Ok(Some(frame)) => {
+                len += frame.len() + size_of::<Bytes>();
+                batch.push(frame);
+            }
+            Ok(None) => return (batch, ControlFlow::Break(None)),
+            Err(error) => return (batch, ControlFlow::Break(Some(error))),
+        }
+        if len >= BATCH || !(never_waits || frames.is_next_buffered()) {
+            return (batch, ControlFlow::Continue(()));
+        }
+    }
+}

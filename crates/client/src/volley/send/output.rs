@@ -1,0 +1,153 @@
+//! Replies on stdout, in the format that the user asked for.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{BufMut, Bytes};
+use data_encoding::HEXLOWER;
+use volley_cli::printable;
+use volley_client::Arrival;
+use volley_proto::{Receipt, encode_data_head};
+
+use super::args::OutputFormat;
+use super::check::Verdict;
+use super::flight::InFlight;
+use super::record::Record;
+use super::stdout::Stdout;
+use crate::failure::Failure;
+
+/// Bytes that are gathered before they are written, while replies come faster.
+const GATHER: usize = 64 << 10;
+
+/// Prints replies, several with one write when they come fast.
+#[derive(Debug)]
+pub(crate) struct Output {
+    stdout: Stdout,
+    format: OutputFormat,
+    /// A terminal does what bytes tell it to.
+    is_terminal: bool,
+}
+
+impl Output {
+    /// An output that no reply can harm: bytes as they are don't go to a terminal.
+    pub(crate) fn new(format: OutputFormat) -> Result<Self, Failure> {
+        let is_terminal = io::stdout().is_terminal();
+        if is_terminal && format.is_binary() {
+            return Err(Failure::Usage(
+                "stdout is a terminal, and replies may be anything: send them to a file or a \
+                 pipe, or choose --output hex"
+                    .to_owned(),
+            ));
+        }
+        Ok(Self { stdout: Stdout::default(), format, is_terminal })
+    }
+
+    /// Takes the reply to the frame with this number in the input. Wrong replies are told
+    /// elsewhere, so only a format that says which they are has them.
+    pub(crate) fn print(&mut self, number: u64, arrival: &Arrival, verdict: &Verdict) {
+        if self.format == OutputFormat::Ndjson {
+            return self.print_record(&Record::of_reply(number, arrival, verdict));
+        }
+        let receipt = match verdict {
+            Verdict::Right(receipt) => *receipt,
+            Verdict::Unchecked => None,
+            Verdict::Wrong(_) => return,
+        };
+        let payload = &arrival.payload;
+        match (self.format, receipt) {
+            (OutputFormat::Raw, _) => self.stdout.add(payload),
+            (OutputFormat::Frames, _) => {
+                self.stdout.tail().put_slice(&encode_data_head(payload.len()));
+                self.stdout.add(payload);
+            }
+            (OutputFormat::Hex, _) => self.print_line(&HEXLOWER.encode(payload).into()),
+            (OutputFormat::Base64, _) => self.print_line(&STANDARD.encode(payload).into()),
+            (_, Some(receipt)) => self.print_line(&in_words(&receipt, arrival.sent.len()).into()),
+            (_, None) if self.is_terminal => self.print_line(&harmless(payload).into()),
+            (_, None) => self.print_line(payload),
+        }
+    }
+
+    /// Takes a frame that will get no reply.
+    pub(crate) fn print_lost(&mut self, frame: &InFlight, why: &str) {
+        if self.format == OutputFormat::Ndjson {
+            self.print_record(&Record::of_lost(frame, why));
+        }
+    }
+
+    /// Whether something has been printed and is not out.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.stdout.pending() > 0
+    }
+
+    /// Whether so much is pending that it should go out before more is printed.
+    pub(crate) fn is_full(&self) -> bool {
+        self.stdout.pending() >= GATHER
+    }
+
+    /// Whether whoever read stdout has gone.
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.stdout.is_closed()
+    }
+
+    /// Writes what has been printed. That nobody reads it is no error.
+    ///
+    /// # Cancel safety
+    ///
+    /// What has not been written is kept for the next call.
+    pub(crate) async fn flush(&mut self) -> Result<(), Failure> {
+        self.stdout.flush().await.map_err(|source| Failure::Stdout { source })
+    }
+
+    fn print_record(&mut self, record: &Record<'_>) {
+        self.print_line(&record.to_json().into());
+    }
+
+    fn print_line(&mut self, line: &Bytes) {
+        self.stdout.add(line);
+        self.stdout.tail().put_u8(b'\n');
+    }
+}
+
+/// The receipt of a frame of `len` bytes.
+fn in_words(receipt: &Receipt, len: usize) -> String {
+    let Receipt { crc32c, seq, total, received_at } = receipt;
+    let received_at = time(*received_at);
+    format!("ACK seq={seq} len={len} crc32c={crc32c:08x} total={total} received_at={received_at}")
+}
+
+/// Nanoseconds since the Unix epoch as RFC 3339 has it; a number if the date is beyond that.
+pub(super) fn time(nanos: u64) -> String {
+    let since_epoch = Duration::from_nanos(nanos);
+    match std::time::UNIX_EPOCH.checked_add(since_epoch) {
+        Some(time) => humantime::format_rfc3339_nanos(time).to_string(),
+        None => nanos.to_string(),
+    }
+}
+
+/// Bytes that a terminal shows and does not obey.
+fn harmless(bytes: &[u8]) -> String {
+    let mut shown = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        shown.push_str(&printable(chunk.valid()));
+        for byte in chunk.invalid() {
+            // A String takes whatever is written to it.
+            let _ = write!(shown, "\\x{byte:02x}");
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_nothing_to_obey() {
+        let shown = harmless(b"a\x1b[2J\xff\xc2\x9b\n\xe2\x82\xac");
+        assert_eq!(shown, "a\\u{1b}[2J\\xff\\u{9b}\\n\u{20ac}");
+    }
+}

@@ -1,0 +1,149 @@
+//! A volley from its first frame to its last reply, over as many connections as it takes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use volley_cli::format_duration;
+use volley_client::{Connection, Error, Options};
+use volley_proto::{Endpoint, ReplyKind};
+
+use super::flight::Flight;
+use super::inbound::{Inbound, Tally};
+use super::outbound::Outbound;
+use super::retry::{NextTry, Retry};
+use super::wire::Wire;
+use crate::failure::{Failure, tell};
+
+/// How long to be silent about a connection that is not there yet. A tenth of a second is what
+/// people take for an answer at once.
+const SILENT: Duration = Duration::from_millis(80);
+
+/// How long the input may take to end after the server has closed with nothing in flight. Without
+/// it, who is first would decide over the exit code.
+const LAST_FRAME: Duration = Duration::from_millis(50);
+
+/// A volley.
+#[derive(Debug)]
+pub(crate) struct Session<'a> {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) options: Options,
+    /// The reply that must be granted.
+    pub(crate) wanted: Option<ReplyKind>,
+    pub(crate) retry: Retry,
+    pub(crate) outbound: Outbound,
+    pub(crate) inbound: Inbound<'a>,
+    pub(crate) flight: &'a Flight,
+    pub(crate) wire: Option<Arc<Wire>>,
+}
+
+impl Session<'_> {
+    /// Sends all frames and receives all replies.
+    pub(crate) async fn run(&mut self) -> Result<(), Failure> {
+        let outcome = self.try_until_done().await;
+        if let Err(failure) = &outcome {
+            self.inbound.give_up(&failure.to_string(), self.flight);
+        }
+        outcome?;
+        if let Some(failure) = self.outbound.take_bad_input() {
+            return Err(failure);
+        }
+        let Tally { replies, wrong, lost } = self.inbound.tally();
+        match (wrong, lost) {
+            (0, 0) => Ok(()),
+            (0, lost) => Err(Failure::Lost { lost, replies }),
+            (wrong, _) => Err(Failure::Mismatches { wrong, replies }),
+        }
+    }
+
+    /// Gives up, since it has taken as long as it may.
+    pub(crate) fn give_up_after(&mut self, longest: Duration) -> Failure {
+        let (replies, outstanding) = (self.inbound.tally().replies, self.flight.len());
+        let failure = Failure::Deadline { after: longest, replies, outstanding };
+        self.inbound.give_up(&failure.to_string(), self.flight);
+        failure
+    }
+
+    async fn try_until_done(&mut self) -> Result<(), Failure> {
+        loop {
+            let before = self.inbound.tally().replies;
+            let Err(failure) = self.connect_and_exchange().await else {
+                return Ok(());
+            };
+            if self.inbound.tally().replies > before {
+                self.retry.succeed();
+            }
+            let Some(NextTry { number, pause }) = self.retry.after(&failure) else {
+                return Err(failure);
+            };
+            let most = self.retry.most();
+            tell(&format!("{failure}; try {number} of {most} in {} ms", pause.as_millis()));
+            sleep(pause).await;
+        }
+    }
+
+    async fn connect_and_exchange(&mut self) -> Result<(), Failure> {
+        let connection = self.connect().await?;
+        if let Some(wanted) = self.wanted
+            && wanted != connection.reply_kind()
+        {
+            return Err(Failure::NotGranted { wanted, granted: connection.reply_kind() });
+        }
+        self.exchange(connection).await
+    }
+
+    /// Connects; says so if it takes long.
+    async fn connect(&self) -> Result<Connection, Error> {
+        let connecting = Connection::connect(&self.endpoint, &self.options);
+        tokio::pin!(connecting);
+        let connected = match timeout(SILENT, &mut connecting).await {
+            Ok(connected) => connected?,
+            Err(_) => {
+                let longest = format_duration(self.options.connect_timeout);
+                tell(&format!("connecting to {}, for up to {longest}", self.endpoint));
+                connecting.await?
+            }
+        };
+        if let Some(wire) = &self.wire
+            && let (Ok(local), Ok(peer)) = (connected.local_addr(), connected.peer_addr())
+        {
+            wire.note(&format!("connected from {local} to {peer}"));
+        }
+        Ok(connected)
+    }
+
+    /// Sends and receives until both are done, or one has failed.
+    async fn exchange(&mut self, connection: Connection) -> Result<(), Failure> {
+        let max = connection.max_frame().get() as usize;
+        let (sender, receiver) = connection.split();
+        let send = self.outbound.send(sender, max, self.flight);
+        let receive = self.inbound.receive(receiver, self.flight);
+        tokio::pin!(send, receive);
+        let mut not_sent = None;
+        loop {
+            tokio::select! {
+                biased;
+                // The receiver knows best why a connection ended.
+                received = &mut receive => match received {
+                    Ok(()) => return not_sent.map_or(Ok(()), Err),
+                    Err(failure) if is_idle_end(&failure) && not_sent.is_none() => {
+                        // With nothing in flight and nothing to follow it is no failure.
+                        let _ = timeout(LAST_FRAME, &mut send).await;
+                        return if self.flight.is_over() { Ok(()) } else { Err(failure) };
+                    }
+                    Err(failure) => return Err(failure),
+                },
+                // The replies to what has been sent still come.
+                sent = &mut send, if not_sent.is_none() => match sent {
+                    Ok(()) => return receive.await,
+                    Err(failure) => not_sent = Some(failure),
+                },
+            }
+        }
+    }
+}
+
+/// Whether the server closed while no reply was awaited.
+const fn is_idle_end(failure: &Failure) -> bool {
+    matches!(failure, Failure::Client(Error::Closed { outstanding: 0, .. }))
+}

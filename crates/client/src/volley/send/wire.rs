@@ -1,0 +1,88 @@
+//! `-v`: the conversation on stderr, frame by frame.
+
+use std::io::{self, Write};
+use std::time::Instant;
+
+use volley_cli::{format_duration, printable};
+use volley_client::{Direction, Passing, Tap};
+use volley_proto::Control;
+
+use super::dump;
+
+/// Shows what passes, with the time since the start.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    start: Instant,
+    /// All bytes of each frame, not only the first row.
+    shows_all: bool,
+}
+
+impl Wire {
+    /// What `-v`, given `times`, asks for.
+    pub(crate) fn new(times: u8) -> Option<Self> {
+        (times > 0).then(|| Self { start: Instant::now(), shows_all: times > 1 })
+    }
+
+    /// Shows what is no frame.
+    pub(crate) fn note(&self, what: &str) {
+        self.show('*', &printable(what), "");
+    }
+
+    fn show(&self, mark: char, what: &str, rows: &str) {
+        let ms = self.start.elapsed().as_secs_f64() * 1e3;
+        // Without a stderr there is nobody to show it to. One write, so that lines stay whole.
+        let _ = io::stderr().write_all(format!("{ms:10.3} ms {mark} {what}\n{rows}").as_bytes());
+    }
+
+    fn show_data(&self, mark: char, seq: u64, payload: &[u8]) {
+        let len = payload.len();
+        let plural = if len == 1 { "" } else { "s" };
+        let rows = if self.shows_all {
+            dump::all_rows(payload, MARGIN)
+        } else if payload.is_empty() {
+            String::new()
+        } else {
+            let more = if len > dump::ROW { " …" } else { "" };
+            format!("{MARGIN}{}{more}\n", dump::row(payload, 0))
+        };
+        self.show(mark, &format!("frame {seq}: {len} byte{plural}"), &rows);
+    }
+}
+
+/// What stands before the rows of a payload: they begin below the words.
+const MARGIN: &str = "                ";
+
+impl Tap for Wire {
+    fn pass(&self, direction: Direction, passing: Passing<'_>) {
+        let mark = match direction {
+            Direction::Out => '>',
+            Direction::In => '<',
+        };
+        match passing {
+            Passing::Data { seq, payload } => self.show_data(mark, seq, payload),
+            Passing::Control(control) => self.show(mark, &printable(&in_words(control)), ""),
+            Passing::End => self.show(mark, "end", ""),
+        }
+    }
+}
+
+/// A control frame with what it says.
+fn in_words(control: &Control) -> String {
+    let name = control.name();
+    let (said, text) = match control {
+        Control::Hello { wanted, name } => {
+            let wanted = wanted.map_or("any reply".to_owned(), |wanted| wanted.to_string());
+            (wanted, name)
+        }
+        Control::Welcome { granted, max_frame, text } => {
+            (format!("{granted}, max_frame {max_frame}"), text)
+        }
+        Control::GoAway { reason, closes_in, text } => {
+            (format!("{reason}, closes in {}", format_duration(*closes_in)), text)
+        }
+        Control::Error { reason, last_seq, text } => {
+            (format!("{reason}, last_seq {last_seq}"), text)
+        }
+    };
+    if text.is_empty() { format!("{name} {said}") } else { format!("{name} {said}: {text}") }
+}
