@@ -7,12 +7,12 @@ use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
 use volley_proto::{FrameError, HEAD_LEN, MaxFrame, Parsed, parse};
 
-/// Room for the first read, in bytes: enough for who sends a frame now and then.
-const SMALL_ROOM: usize = 8 << 10;
+/// What is kept at first, in bytes: enough for who sends a frame now and then.
+const SMALL: usize = 8 << 10;
 
-/// Room for a read of a connection whose reads have been full so far, in bytes. More would no
-/// longer stay in a processor's nearer caches until it is compared.
-const LARGE_ROOM: usize = 256 << 10;
+/// What is kept where reads have been full so far, in bytes. More would no longer stay in a
+/// processor's nearer caches until it is compared.
+const LARGE: usize = 256 << 10;
 
 /// The buffer that replies are read into. It is used again and again: a frame is looked at where
 /// it lies, and whoever wants to keep it copies it.
@@ -20,14 +20,14 @@ const LARGE_ROOM: usize = 256 << 10;
 pub(crate) struct Inbox {
     read: OwnedReadHalf,
     bytes: BytesMut,
-    /// Room for the next read.
+    /// For so many bytes there is room; more if a frame is longer.
     room: usize,
 }
 
 impl Inbox {
     /// An inbox with what came `early`, behind WELCOME.
     pub(crate) const fn new(early: BytesMut, read: OwnedReadHalf) -> Self {
-        Self { read, bytes: early, room: SMALL_ROOM }
+        Self { read, bytes: early, room: SMALL }
     }
 
     /// What stands at the front.
@@ -51,11 +51,13 @@ impl Inbox {
     ///
     /// No byte is lost.
     pub(crate) async fn read(&mut self) -> io::Result<usize> {
-        self.bytes.reserve(self.room);
+        // Half of it at least is empty, so that a long frame does not come in small pieces.
+        let len = self.bytes.len();
+        self.bytes.reserve(self.room.saturating_sub(len).max(len));
         let spare = self.bytes.capacity() - self.bytes.len();
         let n = self.read.read_buf(&mut self.bytes).await?;
         if n == spare {
-            self.room = (2 * self.room).min(LARGE_ROOM);
+            self.room = (2 * self.room).min(LARGE);
         }
         Ok(n)
     }

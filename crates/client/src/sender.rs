@@ -17,8 +17,8 @@ use crate::error::Error;
 use crate::tap::{Direction, Passing, Tap};
 use crate::unsent::Unsent;
 
-/// Bytes that [`Sender::feed`] gathers before it writes.
-const GATHER: usize = 64 * 1024;
+/// Bytes that [`Sender::feed`] gathers before it writes. Each write wakes the peer.
+const GATHER: usize = 256 << 10;
 
 /// The sending half of a [`Connection`].
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Sender {
         self.flush().await
     }
 
-    /// Takes a frame to be sent together with others, and writes when 64 KiB have gathered. Call
+    /// Takes a frame to be sent together with others, and writes when 256 KiB have gathered. Call
     /// [`flush`](Self::flush) after the last one.
     ///
     /// # Errors

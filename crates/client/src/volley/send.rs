@@ -49,7 +49,7 @@ pub(crate) async fn run(args: SendArgs, mut signals: Signals) -> Result<(), Fail
     if input.reads_stdin() && io::stdin().is_terminal() {
         tell("frames are read from the terminal; Ctrl-D ends them");
     }
-    let flight = Flight::new(args.pipeline);
+    let flight = Flight::new(args.pipeline, args.window);
     let longest = args.deadline.unwrap_or(Duration::MAX);
     let mut over = pin!(sleep(longest));
     let mut session = session(args, input, &flight, &mut output);

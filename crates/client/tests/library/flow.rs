@@ -96,19 +96,19 @@ async fn a_long_frame_is_received_while_it_is_sent() {
 #[tokio::test]
 async fn feeding_writes_by_itself_once_enough_has_gathered() {
     let server = async |mut peer: Peer| {
-        peer.bytes(64 << 10).await;
+        peer.bytes(256 << 10).await;
         peer.until_closed().await;
     };
     play(server, async |endpoint| {
         let (mut sender, receiver) = connect(&endpoint, &silent(patient())).await.split();
         let payload = Bytes::from(vec![0; 1020]);
-        for _ in 0..63 {
+        for _ in 0..255 {
             sender.feed(payload.clone()).await.unwrap();
             assert!(sender.has_unsent());
         }
         sender.feed(payload).await.unwrap();
         assert!(!sender.has_unsent());
-        assert_eq!(receiver.outstanding(), 64);
+        assert_eq!(receiver.outstanding(), 256);
     })
     .await;
 }

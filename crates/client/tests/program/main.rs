@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, reason = "a test that panics has failed, also in what it calls")]
 
 mod exits;
+mod input;
 mod output;
 mod ping;
 #[path = "../scripted/mod.rs"]
@@ -112,8 +113,11 @@ impl Running {
     }
 
     async fn type_line(&mut self, line: &str) {
-        let stdin = self.stdin.as_mut().unwrap();
-        stdin.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+        self.write(format!("{line}\n").as_bytes()).await;
+    }
+
+    async fn write(&mut self, bytes: &[u8]) {
+        self.stdin.as_mut().unwrap().write_all(bytes).await.unwrap();
     }
 
     /// The next line of stdout without its newline.

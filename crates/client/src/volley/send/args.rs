@@ -112,6 +112,10 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "N", default_value = "64", help_heading = "Limits")]
     pub(crate) pipeline: NonZeroUsize,
 
+    /// Payload bytes in flight; a long fast path needs more, as many as it takes in per round trip
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_window, help_heading = "Limits")]
+    pub(crate) window: NonZeroUsize,
+
     /// Connect again when there is no connection or it is lost, at most so often in a row, and send
     /// again what has no reply
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Limits")]
@@ -169,4 +173,11 @@ fn parse_chunk(text: &str) -> Result<usize, String> {
         bytes if bytes <= max => Ok(usize::try_from(bytes).unwrap_or(usize::MAX)),
         _ => Err(format!("no frame has more than {max} bytes")),
     }
+}
+
+/// A number of bytes of which there is at least one.
+fn parse_window(text: &str) -> Result<NonZeroUsize, String> {
+    let bytes = usize::try_from(parse_bytes(text)?).unwrap_or(usize::MAX);
+    NonZeroUsize::new(bytes)
+        .ok_or_else(|| "no frame could be sent: write for example 1MiB".to_owned())
 }

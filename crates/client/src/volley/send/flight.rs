@@ -8,11 +8,6 @@ use std::num::NonZeroUsize;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-/// Payload bytes in flight from which on no more frames are sent. With a round trip of 10 ms they
-/// fill 6 Gbit/s; together with what is read and written around them they are a small part of the
-/// memory of any machine.
-const BYTES: usize = 8 << 20;
-
 /// A frame in flight.
 #[derive(Debug)]
 pub(crate) struct InFlight {
@@ -26,8 +21,10 @@ pub(crate) struct InFlight {
 #[derive(Debug)]
 pub(crate) struct Flight {
     frames: RefCell<Frames>,
-    /// The most frames at a time.
+    /// With so many frames there is no room for another one.
     most: usize,
+    /// With so many payload bytes neither.
+    most_bytes: usize,
     /// Told of each frame that is taken.
     taken: Notify,
 }
@@ -44,8 +41,10 @@ struct Frames {
 }
 
 impl Flight {
-    pub(crate) fn new(most: NonZeroUsize) -> Self {
-        Self { frames: RefCell::default(), most: most.get(), taken: Notify::new() }
+    /// Room for one frame of any length, or for more of them up to `most` or `most_bytes`.
+    pub(crate) fn new(most: NonZeroUsize, most_bytes: NonZeroUsize) -> Self {
+        let (most, most_bytes) = (most.get(), most_bytes.get());
+        Self { frames: RefCell::default(), most, most_bytes, taken: Notify::new() }
     }
 
     /// Waits until there is room for another frame, of whatever length.
@@ -54,7 +53,7 @@ impl Flight {
     ///
     /// It can be dropped: nothing is reserved.
     pub(crate) async fn room(&self) {
-        self.until(|frames| frames.queue.len() < self.most && frames.bytes < BYTES).await;
+        self.until(|frames| frames.queue.len() < self.most && frames.bytes < self.most_bytes).await;
     }
 
     /// Waits until no frame is in flight.
@@ -119,8 +118,10 @@ mod tests {
 
     use super::*;
 
+    const BYTES: usize = 1000;
+
     fn flight(most: usize) -> Flight {
-        Flight::new(NonZeroUsize::new(most).unwrap())
+        Flight::new(NonZeroUsize::new(most).unwrap(), NonZeroUsize::new(BYTES).unwrap())
     }
 
     fn has_room(flight: &Flight) -> bool {

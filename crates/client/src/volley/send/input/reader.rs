@@ -1,8 +1,9 @@
-//! A thread that reads stdin or a file, a few frames ahead.
+//! Reads stdin or a file.
 //!
-//! Neither can be waited for as a socket can: files are always ready, and who makes a terminal or a
-//! pipe non-blocking does so for everybody who shares it. A read that never comes back holds up
-//! this thread only; at the end of the program it is left behind.
+//! Neither can be waited for as a socket can. A file need not be: what is there is read when it is
+//! wanted. A terminal or a pipe may make one wait for ever, and to make it non-blocking would do so
+//! for everybody who shares it. So a thread waits, a few frames ahead; at the end of the program it
+//! is left behind.
 
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -11,23 +12,28 @@ use std::{thread, vec};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::error::InputError;
+use super::error::{InputError, Place};
 use super::origin::Origin;
 use super::split::{Frames, Split};
 
-/// Bytes that are handed over at once: so many that waking the other side costs little, so few that
-/// it is a small part of what may be in flight.
+/// Bytes that the thread hands over at once: so many that waking the other side costs little, so
+/// few that it is a small part of what may be in flight.
 const BATCH: usize = 256 << 10;
 
 /// Batches that wait, while another one is being read.
 const AHEAD: usize = 1;
 
-type Batch = Result<Vec<Bytes>, InputError>;
-
 /// The frames of a file or of stdin.
 #[derive(Debug)]
-pub(super) struct Reader {
-    batches: mpsc::Receiver<Batch>,
+pub(super) enum Reader {
+    Here(Box<Frames<File>>),
+    Thread(Batches),
+}
+
+/// What the thread has read.
+#[derive(Debug)]
+pub(super) struct Batches {
+    batches: mpsc::Receiver<Result<Vec<Bytes>, InputError>>,
     batch: vec::IntoIter<Bytes>,
 }
 
@@ -36,15 +42,12 @@ impl Reader {
     pub(super) fn start(origin: &Origin, split: Split, max: usize) -> Result<Self, InputError> {
         let place = origin.place();
         let file = origin.open()?;
-        // Nobody types into a file: what is there can be had without waiting.
         let never_waits = file.metadata().is_ok_and(|metadata| metadata.is_file());
-        let (send, batches) = mpsc::channel(AHEAD);
         let frames = Frames::new(file, split, max, place.clone());
-        thread::Builder::new()
-            .name("reader".to_owned())
-            .spawn(move || read(frames, never_waits, &send))
-            .map_err(|source| InputError::Thread { place, source })?;
-        Ok(Self { batches, batch: Vec::new().into_iter() })
+        if never_waits {
+            return Ok(Self::Here(Box::new(frames.reading_ahead())));
+        }
+        Batches::start(frames, place).map(Self::Thread)
     }
 
     /// The next frame; `None` after the last.
@@ -53,6 +56,24 @@ impl Reader {
     ///
     /// No frame is lost.
     pub(super) async fn next(&mut self) -> Option<Result<Bytes, InputError>> {
+        match self {
+            Self::Here(frames) => frames.next().transpose(),
+            Self::Thread(batches) => batches.next().await,
+        }
+    }
+}
+
+impl Batches {
+    fn start(frames: Frames<File>, place: Place) -> Result<Self, InputError> {
+        let (send, batches) = mpsc::channel(AHEAD);
+        thread::Builder::new()
+            .name("reader".to_owned())
+            .spawn(move || read(frames, &send))
+            .map_err(|source| InputError::Thread { place, source })?;
+        Ok(Self { batches, batch: Vec::new().into_iter() })
+    }
+
+    async fn next(&mut self) -> Option<Result<Bytes, InputError>> {
         loop {
             if let Some(frame) = self.batch.next() {
                 return Some(Ok(frame));
@@ -66,9 +87,9 @@ impl Reader {
 }
 
 /// Reads to the end, or until nobody wants more.
-fn read(mut frames: Frames<File>, never_waits: bool, batches: &mpsc::Sender<Batch>) {
+fn read(mut frames: Frames<File>, batches: &mpsc::Sender<Result<Vec<Bytes>, InputError>>) {
     loop {
-        let (batch, flow) = next_batch(&mut frames, never_waits);
+        let (batch, flow) = next_batch(&mut frames);
         if !batch.is_empty() && batches.blocking_send(Ok(batch)).is_err() {
             return;
         }
@@ -83,10 +104,7 @@ fn read(mut frames: Frames<File>, never_waits: bool, batches: &mpsc::Sender<Batc
 }
 
 /// As many frames as can be had at once, and whether there may be more or why there are not.
-fn next_batch(
-    frames: &mut Frames<File>,
-    never_waits: bool,
-) -> (Vec<Bytes>, ControlFlow<Option<InputError>>) {
+fn next_batch(frames: &mut Frames<File>) -> (Vec<Bytes>, ControlFlow<Option<InputError>>) {
     let (mut batch, mut len) = (Vec::new(), 0);
     loop {
         match frames.next() {
@@ -97,7 +115,7 @@ fn next_batch(
             Ok(None) => return (batch, ControlFlow::Break(None)),
             Err(error) => return (batch, ControlFlow::Break(Some(error))),
         }
-        if len >= BATCH || !(never_waits || frames.is_next_buffered()) {
+        if len >= BATCH || !frames.is_next_buffered() {
             return (batch, ControlFlow::Continue(()));
         }
     }

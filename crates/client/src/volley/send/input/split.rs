@@ -11,6 +11,11 @@ use super::error::{InputError, Place};
 /// Bytes that are read at once when frames are short.
 const BUFFER: usize = 64 << 10;
 
+/// Bytes that are read at once to be cut into chunks, if that makes nobody wait. It is also what
+/// makes glibc keep that much memory at hand, instead of giving it back and asking for it again
+/// for each chunk (M_TRIM_THRESHOLD in mallopt(3)).
+const SLAB: usize = 512 << 10;
+
 /// The most bytes of text for one byte of a frame: two digits, a blank between them and one behind.
 const TEXT_PER_BYTE: usize = 4;
 
@@ -43,13 +48,22 @@ pub(super) struct Frames<R> {
     place: Place,
     /// How many frames have been begun.
     begun: u64,
+    /// Chunks that have been read at once.
+    slab: Bytes,
+    slab_len: usize,
 }
 
 impl<R: Read> Frames<R> {
     /// The frames of `stream`, which messages call `place`; at most `max` bytes each.
     pub(super) fn new(stream: R, split: Split, max: usize, place: Place) -> Self {
         let stream = BufReader::with_capacity(BUFFER, stream);
-        Self { stream, split, max, place, begun: 0 }
+        Self { stream, split, max, place, begun: 0, slab: Bytes::new(), slab_len: 0 }
+    }
+
+    /// Reads further ahead, where that makes nobody wait: from a file.
+    pub(super) const fn reading_ahead(mut self) -> Self {
+        self.slab_len = SLAB;
+        self
     }
 
     /// The next frame's payload; `None` after the last.
@@ -69,8 +83,7 @@ impl<R: Read> Frames<R> {
     pub(super) fn is_next_buffered(&self) -> bool {
         let buffered = self.stream.buffer();
         match self.split {
-            Split::Whole => false,
-            Split::Chunks { size } => buffered.len() >= size,
+            Split::Whole | Split::Chunks { .. } => false,
             Split::Lines | Split::Hex | Split::Base64 => buffered.contains(&b'\n'),
             Split::Nul => buffered.contains(&0),
             Split::Frames => buffered
@@ -83,7 +96,11 @@ impl<R: Read> Frames<R> {
         if self.begun > 1 {
             return Ok(None);
         }
-        let whole = self.take_at_most(self.max.saturating_add(1), Vec::new())?;
+        // Nothing has been buffered.
+        let limit = self.max as u64 + 1;
+        let mut whole = Vec::new();
+        let read = self.stream.get_mut().take(limit).read_to_end(&mut whole);
+        read.map_err(|source| self.unreadable(source))?;
         if whole.len() > self.max {
             return Err(self.too_long());
         }
@@ -94,8 +111,16 @@ impl<R: Read> Frames<R> {
         if size > self.max {
             return Err(InputError::ChunkTooLong { size, max: self.max });
         }
-        let chunk = self.take(size)?;
-        Ok((!chunk.is_empty()).then(|| chunk.into()))
+        if self.slab.is_empty() {
+            let len = size * (self.slab_len / size).max(1);
+            let mut slab = Vec::with_capacity(len);
+            // Nothing has been buffered.
+            let read = self.stream.get_mut().take(len as u64).read_to_end(&mut slab);
+            read.map_err(|source| self.unreadable(source))?;
+            self.slab = slab.into();
+        }
+        let chunk = self.slab.split_to(size.min(self.slab.len()));
+        Ok((!chunk.is_empty()).then_some(chunk))
     }
 
     /// What stands before the next `end`, or before the end of the stream.
@@ -157,14 +182,10 @@ impl<R: Read> Frames<R> {
         Ok(Some(payload.into()))
     }
 
-    /// The next `len` bytes, or fewer at the end of the stream. They are read straight to where
-    /// they stay.
+    /// The next `len` bytes, or fewer at the end of the stream.
     fn take(&mut self, len: usize) -> Result<Vec<u8>, InputError> {
-        self.take_at_most(len, Vec::with_capacity(len))
-    }
-
-    fn take_at_most(&mut self, most: usize, mut bytes: Vec<u8>) -> Result<Vec<u8>, InputError> {
-        let read = self.stream.by_ref().take(most as u64).read_to_end(&mut bytes);
+        let mut bytes = Vec::with_capacity(len);
+        let read = self.stream.by_ref().take(len as u64).read_to_end(&mut bytes);
         read.map_err(|source| self.unreadable(source))?;
         Ok(bytes)
     }
@@ -208,6 +229,8 @@ mod tests {
     /// The frames of these bytes, of at most six bytes each, and what is wrong behind them.
     fn frames(split: Split, bytes: &[u8]) -> (Vec<Bytes>, Option<String>) {
         let at_once = all(Frames::new(bytes, split, 6, Place::Stdin));
+        let ahead = Frames::new(bytes, split, 6, Place::Stdin).reading_ahead();
+        assert_eq!(all(ahead), at_once);
         assert_eq!(all(Frames::new(Slowly(bytes), split, 6, Place::Stdin)), at_once);
         at_once
     }
@@ -308,10 +331,8 @@ mod tests {
             (Split::Hex, b"ab\ncd\n", b"ab\ncd"),
             (Split::Frames, b"\0\0\0\x01a\0\0\0\x01b", b"\0\0\0\x01a\0\0\0\x01"),
             (Split::Frames, b"\0\0\0\x01a\0\0\0\x01b", b"\0\0\0\x01a\0\0\0"),
-            (Split::Chunks { size: 2 }, b"abcd", b"abc"),
         ] {
             for (bytes, is_buffered) in [(whole, true), (part, false)] {
-                // A chunk of the size of the buffer would not pass through it.
                 let mut frames = Frames::new(bytes, split, 6, Place::Stdin);
                 frames.next().unwrap();
                 assert_eq!(frames.is_next_buffered(), is_buffered, "{split:?} {bytes:?}");
