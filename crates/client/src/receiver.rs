@@ -20,7 +20,7 @@ use crate::tap::{Direction, Passing, Tap};
 /// How long a reply too many is looked out for after the last one.
 const LAST_LOOK: Duration = Duration::from_millis(50);
 
-/// The receiving half of a [`Connection`].
+/// The receiving half of a [`Connection`](crate::Connection).
 #[derive(Debug)]
 pub struct Receiver {
     inbox: Inbox,

@@ -20,7 +20,7 @@ use crate::unsent::Unsent;
 /// Bytes that [`Sender::feed`] gathers before it writes. Each write wakes the peer.
 const GATHER: usize = 256 << 10;
 
-/// The sending half of a [`Connection`].
+/// The sending half of a [`Connection`](crate::Connection).
 #[derive(Debug)]
 pub struct Sender {
     write: OwnedWriteHalf,
@@ -118,7 +118,7 @@ impl Sender {
     }
 
     /// Writes what has been fed and half-closes: the server answers what it has received, then
-    /// closes its side too. [`Receiver::receive`] returns `None` after the last reply.
+    /// closes its side too. [`Receiver::receive`](crate::Receiver::receive) returns `None` after the last reply.
     ///
     /// # Errors
     ///
@@ -136,7 +136,8 @@ impl Sender {
         *self.goaway.borrow()
     }
 
-    /// Completes when the server asks for no new frames; the [`Receiver`] must be at work to hear it.
+    /// Completes when the server asks for no new frames; the
+    /// [`Receiver`](crate::Receiver) must be at work to hear it.
     pub fn going_away(&self) -> impl Future<Output = GoAway> + use<> {
         let mut goaway = self.goaway.clone();
         async move {
