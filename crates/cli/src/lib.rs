@@ -1,6 +1,6 @@
 //! What Volley's programs share: the table of exit codes, numbers with units, flags that more than
-//! one of them has, how to point at what is wrong in a text, and the limit on descriptors. Their
-//! output stays with each program.
+//! one of them has, how to point at what is wrong in a text and what it was meant to be, and the
+//! limit on descriptors. Their output stays with each program.
 
 mod descriptors;
 mod excerpt;
@@ -9,6 +9,7 @@ mod misread;
 mod printable;
 #[cfg(feature = "flags")]
 mod reply;
+mod suggest;
 mod units;
 
 pub use descriptors::raise_descriptor_limit;
@@ -18,6 +19,7 @@ pub use misread::Misread;
 pub use printable::printable;
 #[cfg(feature = "flags")]
 pub use reply::Reply;
+pub use suggest::suggest;
 pub use units::{
     format_bytes, format_duration, format_rate, parse_bytes, parse_count, parse_duration,
     parse_rate, parse_seconds, parse_timeout, read_rate,

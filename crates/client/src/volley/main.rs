@@ -3,12 +3,16 @@
 
 mod args;
 mod backoff;
+mod decode;
+mod dump;
 mod failure;
 mod ping;
 mod send;
 mod signals;
+mod stdout;
 mod terms;
 mod wait;
+mod wire;
 
 use args::{Args, Command};
 use clap::Parser;

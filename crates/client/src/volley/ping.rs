@@ -15,7 +15,6 @@ mod flight;
 mod fresh;
 mod json;
 mod kept;
-mod lines;
 mod link;
 mod payload;
 mod tally;

@@ -2,7 +2,6 @@
 
 mod args;
 mod check;
-mod dump;
 mod flight;
 mod inbound;
 mod input;
@@ -12,8 +11,6 @@ mod pace;
 mod record;
 mod retry;
 mod session;
-mod stdout;
-mod wire;
 
 use std::io::{self, IsTerminal};
 use std::pin::pin;
@@ -29,6 +26,7 @@ pub(crate) use input::InputError;
 
 use crate::failure::{Failure, tell};
 use crate::signals::Signals;
+use crate::wire::Wire;
 use check::Check;
 use flight::Flight;
 use inbound::Inbound;
@@ -38,7 +36,6 @@ use output::Output;
 use pace::Pace;
 use retry::Retry;
 use session::Session;
-use wire::Wire;
 
 /// How long what has been printed may take to go out after a signal or the deadline.
 const AT_THE_END: Duration = Duration::from_millis(100);

@@ -24,7 +24,6 @@ mod reload;
 mod row;
 mod settings;
 mod sources;
-mod suggest;
 mod table;
 #[cfg(test)]
 mod tests;

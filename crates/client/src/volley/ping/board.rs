@@ -11,11 +11,11 @@ use volley_cli::Exit;
 
 use super::args::PingArgs;
 use super::event::{Event, Report};
-use super::lines::Lines;
 use super::tally::Tally;
 use super::{json, text};
 use crate::failure::{Failure, tell};
 use crate::signals::Signals;
+use crate::stdout::Stdout;
 
 /// Silence after which a person wonders whether anything happens.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -40,14 +40,14 @@ pub(crate) struct Board {
     args: Arc<PingArgs>,
     names: Vec<String>,
     tallies: Vec<Tally>,
-    lines: Lines,
+    stdout: Stdout,
 }
 
 impl Board {
     pub(crate) fn new(args: Arc<PingArgs>) -> Self {
         let names: Vec<_> = args.targets.iter().map(ToString::to_string).collect();
         let tallies = vec![Tally::new(); names.len()];
-        Self { args, names, tallies, lines: Lines::new() }
+        Self { args, names, tallies, stdout: Stdout::default() }
     }
 
     /// Counts and prints what the targets tell, until it is enough.
@@ -61,7 +61,7 @@ impl Board {
         let patience = sleep(PATIENCE);
         tokio::pin!(deadline, patience);
         loop {
-            if self.lines.is_closed() {
+            if self.stdout.is_closed() {
                 return End::Done;
             }
             // All branches are cancel safe. Reports are ahead of printing, so that several lines go
@@ -71,11 +71,11 @@ impl Board {
                 signal = signals.next() => return End::Signal(signal),
                 () = &mut deadline => return End::Done,
                 _ = quit.recv() => self.tell_how_it_stands(),
-                report = reports.recv(), if !self.lines.is_full() => match report {
+                report = reports.recv(), if !self.stdout.is_full() => match report {
                     Some(report) => self.take(&report),
                     None => return End::Done,
                 },
-                flushed = self.lines.flush(), if self.lines.is_pending() => {
+                flushed = self.stdout.flush(), if self.stdout.is_pending() => {
                     if let Err(error) = flushed {
                         return End::Stdout(error);
                     }
@@ -101,7 +101,7 @@ impl Board {
             text::line(event, name, self.names.len() == 1)
         };
         if let Some(line) = line {
-            self.lines.add(&line);
+            self.stdout.add_line(line);
         }
     }
 
@@ -129,12 +129,12 @@ impl Board {
         let flushed = match end {
             End::Signal(signal) => {
                 // Whoever reads stdout may have stopped, and may have sent the signal for that.
-                let _ = timeout(AFTER_SIGNAL, self.lines.flush()).await;
+                let _ = timeout(AFTER_SIGNAL, self.stdout.flush()).await;
                 return Err(signal);
             }
             End::Stdout(error) => Err(error),
             End::Done => tokio::select! {
-                flushed = self.lines.flush() => flushed,
+                flushed = self.stdout.flush() => flushed,
                 signal = signals.next() => return Err(signal),
             },
         };
@@ -161,7 +161,7 @@ impl Board {
                     .then(|| text::summary(&summary, name))
             };
             if let Some(shown) = shown {
-                self.lines.add(&shown);
+                self.stdout.add_line(shown);
             }
         }
     }

@@ -3,9 +3,9 @@
 use volley_client::{Arrival, Error, Receiver};
 
 use super::check::{Check, Verdict, Wrong};
-use super::dump;
 use super::flight::Flight;
 use super::output::Output;
+use crate::dump;
 use crate::failure::{Failure, show, tell};
 
 /// Wrong replies that are shown. With more of them there is nothing new to see.

@@ -1,6 +1,5 @@
 //! The frames to send, wherever they come from, one after the other.
 
-mod decode;
 mod error;
 mod origin;
 mod reader;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{BufMut, Bytes};
+use bytes::BufMut;
 use data_encoding::HEXLOWER;
 use volley_cli::printable;
 use volley_client::Arrival;
@@ -16,11 +16,8 @@ use super::args::OutputFormat;
 use super::check::Verdict;
 use super::flight::InFlight;
 use super::record::Record;
-use super::stdout::Stdout;
 use crate::failure::Failure;
-
-/// Bytes that are gathered before they are written, while replies come faster.
-const GATHER: usize = 64 << 10;
+use crate::stdout::Stdout;
 
 /// Prints replies, several with one write when they come fast.
 #[derive(Debug)]
@@ -63,11 +60,11 @@ impl Output {
                 self.stdout.tail().put_slice(&encode_data_head(payload.len()));
                 self.stdout.add(payload);
             }
-            (OutputFormat::Hex, _) => self.print_line(&HEXLOWER.encode(payload).into()),
-            (OutputFormat::Base64, _) => self.print_line(&STANDARD.encode(payload).into()),
-            (_, Some(receipt)) => self.print_line(&in_words(&receipt, arrival.sent.len()).into()),
-            (_, None) if self.is_terminal => self.print_line(&harmless(payload).into()),
-            (_, None) => self.print_line(payload),
+            (OutputFormat::Hex, _) => self.stdout.add_line(HEXLOWER.encode(payload)),
+            (OutputFormat::Base64, _) => self.stdout.add_line(STANDARD.encode(payload)),
+            (_, Some(receipt)) => self.stdout.add_line(in_words(&receipt, arrival.sent.len())),
+            (_, None) if self.is_terminal => self.stdout.add_line(harmless(payload)),
+            (_, None) => self.stdout.add_line(payload.clone()),
         }
     }
 
@@ -80,12 +77,12 @@ impl Output {
 
     /// Whether something has been printed and is not out.
     pub(crate) fn is_pending(&self) -> bool {
-        self.stdout.pending() > 0
+        self.stdout.is_pending()
     }
 
     /// Whether so much is pending that it should go out before more is printed.
     pub(crate) fn is_full(&self) -> bool {
-        self.stdout.pending() >= GATHER
+        self.stdout.is_full()
     }
 
     /// Whether whoever read stdout has gone.
@@ -103,12 +100,7 @@ impl Output {
     }
 
     fn print_record(&mut self, record: &Record<'_>) {
-        self.print_line(&record.to_json().into());
-    }
-
-    fn print_line(&mut self, line: &Bytes) {
-        self.stdout.add(line);
-        self.stdout.tail().put_u8(b'\n');
+        self.stdout.add_line(record.to_json());
     }
 }
 

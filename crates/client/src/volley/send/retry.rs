@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use volley_cli::Exit;
 use volley_client::Error;
 use volley_client::advice::exit;
 
+use crate::backoff::Backoff;
 use crate::failure::Failure;
-
-/// The first pause; each further one is twice as long. Up to the same again is added by chance, so
-/// that clients which were cut off together do not come back together.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// No pause grows longer than this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -20,7 +16,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Retry {
     most: usize,
-    pauses: ExponentialBackoff,
+    backoff: Backoff,
     /// Tries since something came of one.
     tries: usize,
 }
@@ -35,7 +31,7 @@ pub(crate) struct NextTry {
 impl Retry {
     /// At most `most` tries in a row of which nothing comes.
     pub(crate) fn new(most: usize) -> Self {
-        Self { most, pauses: pauses(most), tries: 0 }
+        Self { most, backoff: Backoff::new(LONGEST_PAUSE), tries: 0 }
     }
 
     /// How many tries in a row there are at most.
@@ -52,22 +48,12 @@ impl Retry {
 
     /// The next try after this failure, if it is worth one and one is left.
     pub(crate) fn after(&mut self, failure: &Failure) -> Option<NextTry> {
-        if !may_pass(failure) {
+        if self.tries == self.most || !may_pass(failure) {
             return None;
         }
-        let pause = self.pauses.next()?;
         self.tries += 1;
-        Some(NextTry { number: self.tries, pause })
+        Some(NextTry { number: self.tries, pause: self.backoff.pause() })
     }
-}
-
-fn pauses(most: usize) -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(FIRST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-        .with_max_times(most)
-        .with_jitter()
-        .build()
 }
 
 /// Whether another connection may fare better. What is wrong with a frame, with the server's

@@ -12,8 +12,8 @@ use super::flight::Flight;
 use super::inbound::{Inbound, Tally};
 use super::outbound::Outbound;
 use super::retry::{NextTry, Retry};
-use super::wire::Wire;
 use crate::failure::{Failure, tell};
+use crate::wire::Wire;
 
 /// How long to be silent about a connection that is not there yet. A tenth of a second is what
 /// people take for an answer at once.

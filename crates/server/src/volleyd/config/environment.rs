@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use volley_cli::suggest;
+
 use super::layer::{Entry, Layer};
 use super::origin::Origin;
 use super::problem::Problem;
 use super::row::Row;
-use super::suggest::suggest;
 use super::table::{LISTEN, rows};
 
 /// What all of ours begin with.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use volley_cli::suggest;
 
 use super::layer::{Entry, Layer};
 use super::listener::{Section, repeated_endpoints, repeated_names};
@@ -14,7 +15,6 @@ use super::origin::Origin;
 use super::place::{Place, SourceFile};
 use super::problem::Problem;
 use super::row::Row;
-use super::suggest::suggest;
 use super::table::{LISTEN, NAME, rows};
 use super::value::Value;
 use super::valued::Valued;

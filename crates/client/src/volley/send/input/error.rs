@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use volley_cli::Exit;
 
+use crate::decode::DecodeError;
+
 /// Why there is no next frame.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InputError {
@@ -61,37 +63,6 @@ impl fmt::Display for Place {
             Self::Frame(number, whole) => write!(f, "frame {number} of {whole}"),
         }
     }
-}
-
-/// Why a text does not stand for bytes. Places in it are bytes, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum DecodeError {
-    #[error("{} at byte {at} is no hexadecimal digit", quoted(*byte))]
-    NoHexDigit { byte: u8, at: usize },
-    #[error(
-        "{digits} hexadecimal digits are not whole bytes: a digit is missing, or one is too many"
-    )]
-    OddHex { digits: usize },
-    #[error("{} at byte {at} is not of base64", quoted(*byte))]
-    NoBase64Symbol { byte: u8, at: usize },
-    #[error("{symbols} symbols of base64 are not whole bytes: something is missing at the end")]
-    Base64Length { symbols: usize },
-    #[error("{} at byte {at} holds bits of a byte that is not there: something is missing at the end", quoted(*byte))]
-    Base64LastSymbol { byte: u8, at: usize },
-    #[error("wrong padding of base64: `=` fills the end up to four symbols")]
-    Base64Padding,
-}
-
-impl DecodeError {
-    /// This in `place`.
-    pub(super) const fn at(self, place: Place) -> InputError {
-        InputError::Undecodable { place, source: self }
-    }
-}
-
-/// A byte as a message can show it.
-fn quoted(byte: u8) -> String {
-    format!("`{}`", byte.escape_ascii())
 }
 
 /// What to do about a whole stream that is too long for a frame.

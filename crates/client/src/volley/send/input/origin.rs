@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use super::super::args::InputFormat;
-use super::decode::{decode_base64, decode_hex};
 use super::error::{InputError, Place};
+use crate::decode::{decode_base64, decode_hex};
 use crate::failure::Failure;
 
 /// Where frames come from.
@@ -72,10 +72,10 @@ impl Origin {
 
 /// The bytes that an argument stands for.
 fn decode(number: u64, text: &[u8], format: Option<InputFormat>) -> Result<Bytes, Failure> {
-    let place = || Place::Argument(number);
+    let undecodable = |source| InputError::Undecodable { place: Place::Argument(number), source };
     match format {
-        Some(InputFormat::Hex) => Ok(decode_hex(text).map_err(|error| error.at(place()))?),
-        Some(InputFormat::Base64) => Ok(decode_base64(text).map_err(|error| error.at(place()))?),
+        Some(InputFormat::Hex) => Ok(decode_hex(text).map_err(undecodable)?),
+        Some(InputFormat::Base64) => Ok(decode_base64(text).map_err(undecodable)?),
         Some(InputFormat::Frames) => Err(Failure::Usage(
             "--input frames is for stdin and @FILEs, not for arguments".to_owned(),
         )),

@@ -5,8 +5,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use bytes::Bytes;
 use volley_proto::HEAD_LEN;
 
-use super::decode::{decode_base64, decode_hex};
 use super::error::{InputError, Place};
+use crate::decode::{decode_base64, decode_hex};
 
 /// Bytes that are read at once when frames are short.
 const BUFFER: usize = 64 << 10;
@@ -152,7 +152,8 @@ impl<R: Read> Frames<R> {
             Split::Hex => decode_hex(&line),
             _ => decode_base64(&line),
         };
-        let decoded = decoded.map_err(|error| error.at(self.piece()))?;
+        let decoded =
+            decoded.map_err(|source| InputError::Undecodable { place: self.piece(), source })?;
         if decoded.len() > self.max {
             return Err(self.too_long());
         }

@@ -6,7 +6,7 @@
 use std::io::{self, IoSlice};
 
 use buf_list::BufList;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::{retry_on_intr, writev};
@@ -20,6 +20,9 @@ use tokio::net::unix::pipe;
 /// copy.
 const WHOLE_FROM: usize = 8 << 10;
 
+/// Bytes from which on no more should be added before these are out.
+const FULL: usize = 64 << 10;
+
 /// Pieces that one system call writes at most.
 const PIECES: usize = 64;
 
@@ -30,6 +33,8 @@ pub(crate) struct Stdout {
     /// Behind all pieces.
     tail: BytesMut,
     way: Option<Way>,
+    /// The thread has taken bytes that it may not have written.
+    unflushed: bool,
     /// Nobody reads any more.
     closed: bool,
 }
@@ -61,9 +66,20 @@ impl Stdout {
         &mut self.tail
     }
 
-    /// How many bytes have not been written.
-    pub(crate) fn pending(&self) -> usize {
-        self.pieces.remaining() + self.tail.len()
+    /// Adds a line, or several, without the last newline.
+    pub(crate) fn add_line(&mut self, line: impl Into<Bytes>) {
+        self.add(&line.into());
+        self.tail.put_u8(b'\n');
+    }
+
+    /// Whether something has been added and is not out.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.unflushed || self.len() > 0
+    }
+
+    /// Whether so much is pending that it should go out before more is added.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= FULL
     }
 
     /// Whether whoever read stdout has gone.
@@ -83,11 +99,16 @@ impl Stdout {
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         match self.write_all().await {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                (self.pieces, self.closed) = (BufList::new(), true);
+                (self.pieces, self.unflushed, self.closed) = (BufList::new(), false, true);
                 Ok(())
             }
             written => written,
         }
+    }
+
+    /// How many bytes have not been written.
+    fn len(&self) -> usize {
+        self.pieces.remaining() + self.tail.len()
     }
 
     async fn write_all(&mut self) -> io::Result<()> {
@@ -102,10 +123,12 @@ impl Stdout {
                 unknown => unknown.insert(Way::find()?),
             };
             way.write(&mut self.pieces).await?;
+            self.unflushed = matches!(way, Way::Thread(_));
         }
         if let Some(Way::Thread(stdout)) = &mut self.way {
             // It has taken everything; that is not to have written it.
             stdout.flush().await?;
+            self.unflushed = false;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ const LONGEST: usize = 64;
 
 /// The one of `names` that is the fewest slips of a finger away from `word`, if they are few for
 /// its length. Case, and `_` for `-`, are no slips.
-pub(crate) fn suggest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn suggest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > LONGEST {
         return None;
     }

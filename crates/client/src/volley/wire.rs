@@ -7,7 +7,7 @@ use volley_cli::{format_duration, printable};
 use volley_client::{Direction, Passing, Tap};
 use volley_proto::Control;
 
-use super::dump;
+use crate::dump;
 
 /// Shows what passes, with the time since the start.
 #[derive(Debug)]

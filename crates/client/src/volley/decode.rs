@@ -8,7 +8,24 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use data_encoding::{DecodeKind, Encoding, HEXLOWER_PERMISSIVE};
 
-use super::error::DecodeError;
+/// Why a text does not stand for bytes. Places in it are bytes, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DecodeError {
+    #[error("{} at byte {at} is no hexadecimal digit", quoted(*byte))]
+    NoHexDigit { byte: u8, at: usize },
+    #[error(
+        "{digits} hexadecimal digits are not whole bytes: a digit is missing, or one is too many"
+    )]
+    OddHex { digits: usize },
+    #[error("{} at byte {at} is not of base64", quoted(*byte))]
+    NoBase64Symbol { byte: u8, at: usize },
+    #[error("{symbols} symbols of base64 are not whole bytes: something is missing at the end")]
+    Base64Length { symbols: usize },
+    #[error("{} at byte {at} holds bits of a byte that is not there: something is missing at the end", quoted(*byte))]
+    Base64LastSymbol { byte: u8, at: usize },
+    #[error("wrong padding of base64: `=` fills the end up to four symbols")]
+    Base64Padding,
+}
 
 /// What may stand between two hexadecimal digits: what hex dumps and MAC addresses have there, and
 /// the end of a line as Windows writes it.
@@ -28,7 +45,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-pub(super) fn decode_hex(text: &[u8]) -> Result<Bytes, DecodeError> {
+pub(crate) fn decode_hex(text: &[u8]) -> Result<Bytes, DecodeError> {
     let decoded = HEX.decode(text).map_err(|error| match error.kind {
         DecodeKind::Symbol => {
             DecodeError::NoHexDigit { byte: text[error.position], at: error.position + 1 }
@@ -42,7 +59,7 @@ pub(super) fn decode_hex(text: &[u8]) -> Result<Bytes, DecodeError> {
     Ok(decoded.into())
 }
 
-pub(super) fn decode_base64(text: &[u8]) -> Result<Bytes, DecodeError> {
+pub(crate) fn decode_base64(text: &[u8]) -> Result<Bytes, DecodeError> {
     use base64::DecodeError as Error;
     let decoded = BASE64.decode(text.trim_ascii_end()).map_err(|error| match error {
         Error::InvalidByte(at, byte) => DecodeError::NoBase64Symbol { byte, at: at + 1 },
@@ -51,6 +68,11 @@ pub(super) fn decode_base64(text: &[u8]) -> Result<Bytes, DecodeError> {
         Error::InvalidPadding => DecodeError::Base64Padding,
     })?;
     Ok(decoded.into())
+}
+
+/// A byte as a message can show it.
+fn quoted(byte: u8) -> String {
+    format!("`{}`", byte.escape_ascii())
 }
 
 #[cfg(test)]
