@@ -39,8 +39,9 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// A reply that came in bytes which are not kept. An echo needs no copy: it is its frame.
-    pub(crate) fn new(sent: Sent, received: &[u8], kind: ReplyKind, rtt: Duration) -> Self {
+    /// A reply that came in bytes which are not kept, beside the frame that it answers: for those
+    /// who have a frame path of their own. An echo needs no copy: it is its frame.
+    pub fn new(sent: Sent, received: &[u8], kind: ReplyKind, rtt: Duration) -> Self {
         let Sent { seq, total, payload: sent } = sent;
         let payload =
             if *received == sent { sent.clone() } else { Bytes::copy_from_slice(received) };
@@ -156,13 +157,15 @@ pub enum Mismatch {
     },
 }
 
-/// What is known of a frame when its reply comes.
-#[derive(Debug)]
-pub(crate) struct Sent {
-    pub(crate) seq: u64,
+/// What must be known of a frame to check its reply.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The frame's number on its connection, from 1.
+    pub seq: u64,
     /// Payload bytes sent on the connection so far, this frame's included.
-    pub(crate) total: u64,
-    pub(crate) payload: Bytes,
+    pub total: u64,
+    /// The payload.
+    pub payload: Bytes,
 }
 
 /// Where two payloads that are not equal begin to differ, in bytes from 0.

@@ -38,7 +38,7 @@ mod sender;
 mod tap;
 mod unsent;
 
-pub use check::{Arrival, Mismatch, Reply};
+pub use check::{Arrival, Mismatch, Reply, Sent};
 pub use connect::{Hello, Opened, Options, open};
 pub use connection::{Connection, GoAway};
 pub use error::{Error, ProtocolError};

@@ -2,9 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::send::SendArgs;
-
 use crate::ping::PingArgs;
+use crate::script::ScriptArgs;
+use crate::send::SendArgs;
 use crate::wait::WaitArgs;
 
 /// What a command is for, examples, then the flags: most people look for the first two.
@@ -34,6 +34,11 @@ pub(crate) enum Command {
     /// What ping(8) does, over a real frame: every reply is checked byte by byte, and what does not
     /// come back right is told apart. A connection that breaks is opened again.
     Ping(PingArgs),
+    /// Hold conversations that are written down, and check what comes back
+    ///
+    /// A script says line by line what to send and what to expect. A directory of scripts is a test
+    /// suite for any server with length-prefixed frames.
+    Script(ScriptArgs),
     /// Wait until servers answer
     ///
     /// Returns as soon as every target has answered a frame rightly: for start-up scripts and

@@ -27,6 +27,18 @@ pub(crate) enum DecodeError {
     Base64Padding,
 }
 
+impl DecodeError {
+    /// The byte that is wrong, from 1, if one is.
+    pub(crate) const fn position(self) -> Option<usize> {
+        match self {
+            Self::NoHexDigit { at, .. }
+            | Self::NoBase64Symbol { at, .. }
+            | Self::Base64LastSymbol { at, .. } => Some(at),
+            Self::OddHex { .. } | Self::Base64Length { .. } | Self::Base64Padding => None,
+        }
+    }
+}
+
 /// What may stand between two hexadecimal digits: what hex dumps and MAC addresses have there, and
 /// the end of a line as Windows writes it.
 const BETWEEN_DIGITS: &str = " \t\r:";

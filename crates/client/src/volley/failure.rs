@@ -1,6 +1,7 @@
 //! What went wrong, as a message on stderr and as an exit code.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use volley_cli::{Exit, format_duration, printable};
@@ -32,6 +33,10 @@ pub(crate) enum Failure {
     Usage(String),
     #[error("cannot write to stdout: {source}")]
     Stdout { source: io::Error },
+    #[error("cannot create {}: {source}", path.display())]
+    Create { path: PathBuf, source: io::Error },
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
     #[error("cannot set up the process: {source}")]
     Setup { source: io::Error },
     #[error("ended by a signal")]
@@ -49,7 +54,8 @@ impl Failure {
             Self::Deadline { .. } | Self::Unread { .. } => Exit::TryAgain,
             Self::Input(error) => error.exit(),
             Self::Usage(_) => Exit::Usage,
-            Self::Stdout { .. } => Exit::Io,
+            Self::Create { .. } => Exit::CannotCreate,
+            Self::Stdout { .. } | Self::Write { .. } => Exit::Io,
             Self::Setup { .. } => Exit::Unavailable,
             Self::Signal(exit) | Self::Told(exit) => *exit,
         }

@@ -6,7 +6,9 @@ mod backoff;
 mod decode;
 mod dump;
 mod failure;
+mod patience;
 mod ping;
+mod script;
 mod send;
 mod signals;
 mod stdout;
@@ -46,6 +48,7 @@ async fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Send(args) => send::run(args, signals).await,
         Command::Ping(args) => ping::run(args, signals).await,
+        Command::Script(args) => script::run(args, signals).await,
         Command::Wait(args) => wait::run(args, signals).await,
     }
 }

@@ -28,24 +28,29 @@ impl Wire {
         self.show('*', &printable(what), "");
     }
 
+    /// Shows bytes that are not a frame of their own.
+    pub(crate) fn show_raw(&self, direction: Direction, bytes: &[u8]) {
+        self.show_bytes(mark(direction), "raw", bytes);
+    }
+
     fn show(&self, mark: char, what: &str, rows: &str) {
         let ms = self.start.elapsed().as_secs_f64() * 1e3;
         // Without a stderr there is nobody to show it to. One write, so that lines stay whole.
         let _ = io::stderr().write_all(format!("{ms:10.3} ms {mark} {what}\n{rows}").as_bytes());
     }
 
-    fn show_data(&self, mark: char, seq: u64, payload: &[u8]) {
-        let len = payload.len();
+    fn show_bytes(&self, mark: char, name: &str, bytes: &[u8]) {
+        let len = bytes.len();
         let plural = if len == 1 { "" } else { "s" };
         let rows = if self.shows_all {
-            dump::all_rows(payload, MARGIN)
-        } else if payload.is_empty() {
+            dump::all_rows(bytes, MARGIN)
+        } else if bytes.is_empty() {
             String::new()
         } else {
             let more = if len > dump::ROW { " …" } else { "" };
-            format!("{MARGIN}{}{more}\n", dump::row(payload, 0))
+            format!("{MARGIN}{}{more}\n", dump::row(bytes, 0))
         };
-        self.show(mark, &format!("frame {seq}: {len} byte{plural}"), &rows);
+        self.show(mark, &format!("{name}: {len} byte{plural}"), &rows);
     }
 }
 
@@ -54,15 +59,21 @@ const MARGIN: &str = "                ";
 
 impl Tap for Wire {
     fn pass(&self, direction: Direction, passing: Passing<'_>) {
-        let mark = match direction {
-            Direction::Out => '>',
-            Direction::In => '<',
-        };
+        let mark = mark(direction);
         match passing {
-            Passing::Data { seq, payload } => self.show_data(mark, seq, payload),
+            Passing::Data { seq, payload } => {
+                self.show_bytes(mark, &format!("frame {seq}"), payload)
+            }
             Passing::Control(control) => self.show(mark, &printable(&in_words(control)), ""),
             Passing::End => self.show(mark, "end", ""),
         }
+    }
+}
+
+const fn mark(direction: Direction) -> char {
+    match direction {
+        Direction::Out => '>',
+        Direction::In => '<',
     }
 }
 

@@ -7,6 +7,7 @@ mod exits;
 mod input;
 mod output;
 mod ping;
+mod script;
 #[path = "../scripted/mod.rs"]
 mod scripted;
 mod signals;

@@ -24,11 +24,8 @@ pub struct NotationError {
 
 impl NotationError {
     /// Finds the piece that was misread in the text from which it was cut.
-    pub(crate) fn new(text: &str, Misread { place, why }: Misread<'_>) -> Self {
-        let start = place.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
-        let span = start..start.wrapping_add(place.len());
-        debug_assert_eq!(text.get(span.clone()), Some(place), "a copy of the text was parsed");
-        Self { text: text.to_owned(), span, why }
+    pub(crate) fn new(text: &str, misread: Misread<'_>) -> Self {
+        Self { text: text.to_owned(), span: misread.span_in(text), why: misread.why }
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
-use volley_cli::format_duration;
 use volley_client::{Connection, Error, Options};
 use volley_proto::{Endpoint, ReplyKind};
 
@@ -13,11 +12,8 @@ use super::inbound::{Inbound, Tally};
 use super::outbound::Outbound;
 use super::retry::{NextTry, Retry};
 use crate::failure::{Failure, tell};
+use crate::patience::connecting;
 use crate::wire::Wire;
-
-/// How long to be silent about a connection that is not there yet. A tenth of a second is what
-/// people take for an answer at once.
-const SILENT: Duration = Duration::from_millis(80);
 
 /// How long the input may take to end after the server has closed with nothing in flight. Without
 /// it, who is first would decide over the exit code.
@@ -94,16 +90,9 @@ impl Session<'_> {
 
     /// Connects; says so if it takes long.
     async fn connect(&self) -> Result<Connection, Error> {
-        let connecting = Connection::connect(&self.endpoint, &self.options);
-        tokio::pin!(connecting);
-        let connected = match timeout(SILENT, &mut connecting).await {
-            Ok(connected) => connected?,
-            Err(_) => {
-                let longest = format_duration(self.options.connect_timeout);
-                tell(&format!("connecting to {}, for up to {longest}", self.endpoint));
-                connecting.await?
-            }
-        };
+        let (endpoint, options) = (&self.endpoint, &self.options);
+        let connect = Connection::connect(endpoint, options);
+        let connected = connecting(endpoint, options.connect_timeout, connect).await?;
         if let Some(wire) = &self.wire
             && let (Ok(local), Ok(peer)) = (connected.local_addr(), connected.peer_addr())
         {

@@ -1,0 +1,287 @@
+//! One connection of a script: bytes out as they are, whole frames in.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::net::TcpStream;
+use volley_client::{Arrival, Direction, Error, Opened, Passing, ProtocolError, Sent, Tap};
+use volley_proto::{
+    Control, FrameError, HEAD_LEN, MaxFrame, Parsed, ReplyKind, encode_data_head, parse,
+};
+
+use super::sent::SentFrames;
+use crate::wire::Wire;
+
+/// Bytes that there is room for before a read.
+const ROOM: usize = 64 << 10;
+
+/// A connection on which a script says what it likes.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    read: ReadHalf<TcpStream>,
+    write: WriteHalf<TcpStream>,
+    /// What has come and has not been taken.
+    inbox: BytesMut,
+    /// Why nothing more will come: an error, or the server's close.
+    end: Option<Option<io::Error>>,
+    sent: SentFrames,
+    /// Replies that have been taken.
+    answered: u64,
+    /// Why nothing more can be sent. The server may have said so first.
+    broken: Option<io::Error>,
+    wire: Option<Arc<Wire>>,
+}
+
+/// What comes from the server.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    Reply(Reply),
+    Control(Control),
+    /// The server has closed, or half-closed.
+    Close,
+}
+
+/// A data frame.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// Its number on its connection, from 1.
+    pub(super) seq: u64,
+    pub(super) payload: Bytes,
+    /// The frame that it answers, and after what time, if there is one.
+    answers: Option<(Sent, Duration)>,
+}
+
+impl Reply {
+    /// The reply beside its frame, as one of this kind; `None` if there is no frame to answer.
+    pub(super) fn arrival(&self, kind: ReplyKind) -> Option<Arrival> {
+        let (sent, rtt) = self.answers.clone()?;
+        Some(Arrival::new(sent, &self.payload, kind, rtt))
+    }
+}
+
+impl Conversation {
+    pub(super) fn new(opened: Opened, wire: Option<Arc<Wire>>) -> Self {
+        let Opened { stream, early, .. } = opened;
+        let (read, write) = split(stream);
+        let sent = SentFrames::default();
+        Self { read, write, inbox: early, end: None, sent, answered: 0, broken: None, wire }
+    }
+
+    /// Sends a data frame.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Send`] if something before it could not be sent. If this cannot, whoever awaits
+    /// the next frame learns why.
+    pub(super) async fn send(&mut self, payload: &Bytes) -> Result<(), Error> {
+        let head = encode_data_head(payload.len());
+        self.sent.take(&head);
+        self.sent.take(payload);
+        self.show(Direction::Out, Passing::Data { seq: self.sent.seq(), payload });
+        self.write_all(&mut Buf::chain(&head[..], &payload[..])).await
+    }
+
+    /// Sends a control frame.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub(super) async fn send_control(&mut self, control: &Control) -> Result<(), Error> {
+        let mut bytes = BytesMut::new();
+        control.encode(&mut bytes);
+        self.show(Direction::Out, Passing::Control(control));
+        self.write_all(&mut bytes).await
+    }
+
+    /// Sends bytes with no head before them.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub(super) async fn send_raw(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.sent.take(bytes);
+        if let Some(wire) = &self.wire {
+            wire.show_raw(Direction::Out, bytes);
+        }
+        self.write_all(&mut &bytes[..]).await
+    }
+
+    /// Takes the next frame, or the close behind the last one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], [`Error::Protocol`] for what is no frame or not a whole one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub(super) async fn next(&mut self) -> Result<Incoming, Error> {
+        loop {
+            let needs = match parse(&self.inbox, MaxFrame::CEILING).map_err(ProtocolError::from)? {
+                Parsed::Data(payload) => {
+                    let len = payload.len();
+                    self.inbox.advance(HEAD_LEN);
+                    let payload = self.inbox.split_to(len).freeze();
+                    return Ok(Incoming::Reply(self.answer(payload)));
+                }
+                Parsed::Control { control, frame_len } => {
+                    self.inbox.advance(frame_len);
+                    self.show(Direction::In, Passing::Control(&control));
+                    if matches!(control, Control::Error { .. }) {
+                        self.broken = None;
+                    }
+                    return Ok(Incoming::Control(control));
+                }
+                Parsed::Incomplete { needs } => needs,
+            };
+            if let Some(end) = &mut self.end {
+                if let Some(source) = end.take() {
+                    return Err(self.failed(source));
+                }
+                if !self.inbox.is_empty() {
+                    let have = self.inbox.len();
+                    let truncated = FrameError::Truncated { have, needs };
+                    return Err(ProtocolError::Frame(truncated).into());
+                }
+                self.broken = None;
+                return Ok(Incoming::Close);
+            }
+            self.read_once().await;
+        }
+    }
+
+    /// Takes the next `len` bytes, heads and all; fewer if no more come.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub(super) async fn next_bytes(&mut self, len: usize) -> Result<Bytes, Error> {
+        while self.inbox.len() < len && self.end.is_none() {
+            self.read_once().await;
+        }
+        if self.inbox.len() < len
+            && let Some(Some(source)) = self.end.as_mut().map(Option::take)
+        {
+            return Err(self.failed(source));
+        }
+        let bytes = self.inbox.split_to(len.min(self.inbox.len())).freeze();
+        if let Some(wire) = &self.wire {
+            wire.show_raw(Direction::In, &bytes);
+        }
+        // Whole replies among them have answered their frames.
+        let mut rest = &bytes[..];
+        while let Ok(Parsed::Data(payload)) = parse(rest, MaxFrame::CEILING) {
+            rest = &rest[HEAD_LEN + payload.len()..];
+            self.answered += 1;
+            self.sent.next_answered();
+        }
+        Ok(bytes)
+    }
+
+    /// Waits until something comes: bytes or the end. They are left where they are.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost.
+    pub(super) async fn until_something_comes(&mut self) {
+        while self.inbox.is_empty() && self.end.is_none() {
+            self.read_once().await;
+        }
+    }
+
+    /// Tells the server that nothing more will be sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Send`].
+    pub(super) async fn half_close(&mut self) -> Result<(), Error> {
+        self.check_sent()?;
+        self.show(Direction::Out, Passing::End);
+        self.write.shutdown().await.map_err(|source| Error::Send { source })
+    }
+
+    /// That everything could be sent, or the server has said why not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Send`].
+    pub(super) fn check_sent(&mut self) -> Result<(), Error> {
+        match self.broken.take() {
+            Some(source) => Err(Error::Send { source }),
+            None => Ok(()),
+        }
+    }
+
+    /// What an end of the connection means for its frames.
+    pub(super) fn closed(&self) -> Error {
+        Error::Closed { answered: self.answered, outstanding: self.sent.outstanding() }
+    }
+
+    /// How many replies have been taken.
+    pub(super) const fn answered(&self) -> u64 {
+        self.answered
+    }
+
+    /// Reads while it writes: a server that cannot get rid of its replies takes nothing more.
+    async fn write_all(&mut self, bytes: &mut impl Buf) -> Result<(), Error> {
+        self.check_sent()?;
+        while bytes.has_remaining() && self.broken.is_none() {
+            self.inbox.reserve(ROOM);
+            // Both branches are cancel safe.
+            tokio::select! {
+                biased;
+                written = self.write.write_buf(bytes) => match written {
+                    Ok(0) => self.broken = Some(io::ErrorKind::WriteZero.into()),
+                    Ok(_) => {}
+                    Err(error) => self.broken = Some(error),
+                },
+                read = self.read.read_buf(&mut self.inbox), if self.end.is_none() => {
+                    self.note(read);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_once(&mut self) {
+        self.inbox.reserve(ROOM);
+        let read = self.read.read_buf(&mut self.inbox).await;
+        self.note(read);
+    }
+
+    fn note(&mut self, read: io::Result<usize>) {
+        match read {
+            Ok(0) => {
+                self.show(Direction::In, Passing::End);
+                self.end = Some(None);
+            }
+            Ok(_) => {}
+            Err(error) => self.end = Some(Some(error)),
+        }
+    }
+
+    fn answer(&mut self, payload: Bytes) -> Reply {
+        self.answered += 1;
+        let seq = self.answered;
+        self.show(Direction::In, Passing::Data { seq, payload: &payload });
+        let answers = self.sent.next_answered().map(|(sent, at)| (sent, at.elapsed()));
+        Reply { seq, payload, answers }
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::Io { answered: self.answered, outstanding: self.sent.outstanding(), source }
+    }
+
+    fn show(&self, direction: Direction, passing: Passing<'_>) {
+        if let Some(wire) = &self.wire {
+            wire.pass(direction, passing);
+        }
+    }
+}

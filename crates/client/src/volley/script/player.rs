@@ -1,0 +1,321 @@
+//! Carries a script out, statement by statement. Whatever waits for the server has a deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::coop;
+use tokio::time::{sleep, timeout};
+use volley_cli::{Exit, format_duration};
+use volley_client::advice::{exit, with_hint};
+use volley_client::{Error, Hello, Options, open};
+use volley_proto::{Control, Endpoint, Text};
+
+use super::conversation::{Conversation, Incoming};
+use super::judge::{Unexpected, judge};
+use super::statement::{Action, Pattern, Place, Script, Statement, Steps};
+use crate::dump;
+use crate::patience::connecting;
+use crate::wire::Wire;
+
+/// Plays one script.
+#[derive(Debug)]
+pub(super) struct Player<'a> {
+    /// Where to connect unless the script says.
+    to: &'a Endpoint,
+    /// How long a statement may wait for the server.
+    timeout: Duration,
+    wire: Option<Arc<Wire>>,
+    conversation: Option<Conversation>,
+}
+
+/// Why a script has failed, and where.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) place: Place,
+    /// The statement as it was written.
+    pub(super) source: String,
+    pub(super) trouble: Trouble,
+}
+
+impl Failed {
+    fn at(Statement { place, source, .. }: &Statement, trouble: Trouble) -> Self {
+        Self { place: *place, source: source.clone(), trouble }
+    }
+}
+
+/// Why a statement has failed.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    /// In words.
+    pub(super) why: String,
+    /// What came and what was due, in lines; may be empty.
+    pub(super) details: String,
+    pub(super) exit: Exit,
+}
+
+impl Trouble {
+    fn new(exit: Exit, why: impl Into<String>) -> Self {
+        Self { why: why.into(), details: String::new(), exit }
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::new(exit(&error), with_hint(&error))
+    }
+}
+
+impl From<Unexpected> for Trouble {
+    fn from(Unexpected { why, due, received }: Unexpected) -> Self {
+        let details = match (due, received) {
+            (Some(due), Some(received)) => dump::difference(&due, &received),
+            (_, Some(received)) => dump::front(&received),
+            (_, None) => String::new(),
+        };
+        Self { why, details, exit: Exit::Failure }
+    }
+}
+
+impl<'a> Player<'a> {
+    pub(super) const fn new(to: &'a Endpoint, timeout: Duration, wire: Option<Arc<Wire>>) -> Self {
+        Self { to, timeout, wire, conversation: None }
+    }
+
+    /// Plays the script to its end, or up to the first statement that fails.
+    pub(super) async fn play(mut self, script: &Script) -> Result<(), Failed> {
+        let mut last = None;
+        for statement in Steps::new(&script.statements) {
+            let carried_out = self.carry_out(&statement.action).await;
+            carried_out.map_err(|trouble| Failed::at(statement, trouble))?;
+            last = Some(statement);
+            // A script may go on for long without waiting for anything.
+            coop::consume_budget().await;
+        }
+        match (self.close(), last) {
+            (Err(trouble), Some(last)) => Err(Failed::at(last, trouble)),
+            // Without a statement there is no connection that could have failed.
+            _ => Ok(()),
+        }
+    }
+
+    async fn carry_out(&mut self, action: &Action) -> Result<(), Trouble> {
+        let longest = self.timeout;
+        match action {
+            Action::Connect(to) => {
+                self.close()?;
+                self.connect(to.as_ref().unwrap_or(self.to)).await?;
+            }
+            Action::Hello(hello) => self.greet(hello).await?,
+            Action::Send(payload) => {
+                taken(longest, self.conversation().await?.send(payload)).await?;
+            }
+            Action::Raw(bytes) => {
+                taken(longest, self.conversation().await?.send_raw(bytes)).await?
+            }
+            Action::HalfClose => taken(longest, self.conversation().await?.half_close()).await?,
+            Action::Expect(pattern) => self.expect(pattern).await?,
+            Action::Until(pattern) => self.await_match(pattern).await?,
+            Action::ExpectRaw(bytes) => self.expect_raw(bytes).await?,
+            Action::ExpectNothing(longest) => self.expect_nothing(*longest).await?,
+            Action::Sleep(pause) => sleep(*pause).await,
+            Action::Timeout(longest) => self.timeout = *longest,
+            Action::Close => self.close()?,
+            // What it repeats comes one by one.
+            Action::Repeat { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// The connection that there is, or a new one.
+    async fn conversation(&mut self) -> Result<&mut Conversation, Trouble> {
+        match self.conversation {
+            Some(ref mut conversation) => Ok(conversation),
+            None => self.connect(self.to).await,
+        }
+    }
+
+    async fn connect(&mut self, to: &Endpoint) -> Result<&mut Conversation, Trouble> {
+        let mut options = Options::default();
+        options.connect_timeout = self.timeout;
+        options.hello = None;
+        let opened = connecting(to, self.timeout, open(to, &options)).await?;
+        if let Some(wire) = &self.wire
+            && let (Ok(local), Ok(peer)) = (opened.stream.local_addr(), opened.stream.peer_addr())
+        {
+            wire.note(&format!("connected from {local} to {peer}"));
+        }
+        Ok(self.conversation.insert(Conversation::new(opened, self.wire.clone())))
+    }
+
+    fn close(&mut self) -> Result<(), Trouble> {
+        match self.conversation.take() {
+            Some(mut conversation) => Ok(conversation.check_sent()?),
+            None => Ok(()),
+        }
+    }
+
+    async fn greet(&mut self, hello: &Hello) -> Result<(), Trouble> {
+        let longest = self.timeout;
+        let name = Text::new(hello.name.as_str());
+        let control = Control::Hello { wanted: hello.wanted, name };
+        taken(longest, self.conversation().await?.send_control(&control)).await?;
+        let answer = match self.next().await? {
+            Incoming::Control(Control::Welcome { granted, .. }) => {
+                return match hello.wanted {
+                    Some(wanted) if wanted != granted => Err(Trouble::new(
+                        Exit::Failure,
+                        format!("the server grants {granted}, not the {wanted} that was asked for"),
+                    )),
+                    _ => Ok(()),
+                };
+            }
+            Incoming::Control(control) => return Err(control_came(control)),
+            Incoming::Reply(_) => "a data frame",
+            Incoming::Close => "a close",
+        };
+        Err(Trouble::new(
+            Exit::Protocol,
+            format!(
+                "the server answered HELLO with {answer}, not with WELCOME: it may not know HELLO \
+                 (leave `hello` out)"
+            ),
+        ))
+    }
+
+    /// The next frame must match. GOAWAY may come at any time, and is passed over.
+    async fn expect(&mut self, pattern: &Pattern) -> Result<(), Trouble> {
+        loop {
+            let incoming = self.next().await?;
+            match judge(pattern, &incoming) {
+                Ok(()) => return Ok(()),
+                Err(_) if matches!(incoming, Incoming::Control(Control::GoAway { .. })) => {}
+                Err(unexpected) => return Err(self.trouble(pattern, incoming, unexpected)),
+            }
+        }
+    }
+
+    /// Frames are passed over until one matches.
+    async fn await_match(&mut self, pattern: &Pattern) -> Result<(), Trouble> {
+        let (longest, mut others, mut last) = (self.timeout, 0_u64, None);
+        let search = async {
+            loop {
+                let conversation = self.conversation().await?;
+                let incoming = conversation.next().await?;
+                let Err(unexpected) = judge(pattern, &incoming) else { return Ok(()) };
+                if matches!(
+                    incoming,
+                    Incoming::Reply(_) | Incoming::Control(Control::GoAway { .. })
+                ) {
+                    others += 1;
+                    last = Some(unexpected);
+                } else {
+                    return Err(self.trouble(pattern, incoming, unexpected));
+                }
+            }
+        };
+        match timeout(longest, search).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let within = format_duration(longest);
+                let Some(last) = last.map(Trouble::from) else {
+                    return Err(Trouble::new(
+                        Exit::TryAgain,
+                        format!("nothing came within {within} (try a longer --timeout)"),
+                    ));
+                };
+                let why = format!(
+                    "nothing that matches came within {within}, but {others} other frame{}; the \
+                     last: {}",
+                    if others == 1 { "" } else { "s" },
+                    last.why
+                );
+                Err(Trouble { why, exit: Exit::TryAgain, ..last })
+            }
+        }
+    }
+
+    async fn expect_raw(&mut self, due: &bytes::Bytes) -> Result<(), Trouble> {
+        let longest = self.timeout;
+        let conversation = self.conversation().await?;
+        let seq = conversation.answered() + 1;
+        match timeout(longest, conversation.next_bytes(due.len())).await {
+            Ok(received) => {
+                let received = received?;
+                if received == *due {
+                    return Ok(());
+                }
+                let why = "the bytes that came are not those that were expected".to_owned();
+                Err(Unexpected { why, due: Some(due.clone()), received: Some(received) }.into())
+            }
+            Err(_) => Err(Error::TimedOut { seq, after: longest }.into()),
+        }
+    }
+
+    async fn expect_nothing(&mut self, longest: Duration) -> Result<(), Trouble> {
+        let conversation = self.conversation().await?;
+        if timeout(longest, conversation.until_something_comes()).await.is_err() {
+            return Ok(());
+        }
+        let why = match self.next().await? {
+            Incoming::Reply(reply) => {
+                let why = format!("reply {} came, where nothing was expected", reply.seq);
+                return Err(Unexpected { why, due: None, received: Some(reply.payload) }.into());
+            }
+            Incoming::Control(control) => return Err(control_came(control)),
+            Incoming::Close => "the server closed the connection, where nothing was expected",
+        };
+        Err(Trouble::new(Exit::Failure, why))
+    }
+
+    async fn next(&mut self) -> Result<Incoming, Trouble> {
+        let longest = self.timeout;
+        let conversation = self.conversation().await?;
+        let seq = conversation.answered() + 1;
+        match timeout(longest, conversation.next()).await {
+            Ok(incoming) => Ok(incoming?),
+            Err(_) => Err(Error::TimedOut { seq, after: longest }.into()),
+        }
+    }
+
+    /// What it means that this came in place of what was expected.
+    fn trouble(&self, pattern: &Pattern, came: Incoming, unexpected: Unexpected) -> Trouble {
+        match (came, &self.conversation) {
+            // The wrong one of those that were expected is like any wrong frame.
+            (Incoming::Control(Control::Error { .. }), _)
+                if matches!(pattern, Pattern::Error(_)) =>
+            {
+                unexpected.into()
+            }
+            (Incoming::Control(control @ Control::Error { .. }), _) => control_came(control),
+            (Incoming::Close, Some(conversation)) => conversation.closed().into(),
+            _ => unexpected.into(),
+        }
+    }
+}
+
+/// What it means that a control frame came where none was expected.
+fn control_came(control: Control) -> Trouble {
+    match control {
+        Control::Error { reason, last_seq, text } => {
+            Error::Refused { reason, last_seq, text: text.to_string() }.into()
+        }
+        control => Trouble::new(Exit::Failure, format!("{} came from the server", control.name())),
+    }
+}
+
+/// Sends, which must not take longer than this.
+async fn taken(
+    longest: Duration,
+    sending: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Trouble> {
+    match timeout(longest, sending).await {
+        Ok(sent) => Ok(sent?),
+        Err(_) => {
+            let within = format_duration(longest);
+            Err(Trouble::new(
+                Exit::TryAgain,
+                format!("the server does not take what is sent: not done within {within}"),
+            ))
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The frames that a script has sent, found in its bytes: however they are cut into pieces, the
+//! server counts the frames that they make up, and so must whoever checks its replies.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::time::Instant;
+use volley_client::Sent;
+use volley_proto::{HEAD_LEN, MaxFrame, Parsed, parse};
+
+/// The data frames that have been sent on a connection, and have no reply yet.
+#[derive(Debug, Default)]
+pub(super) struct SentFrames {
+    awaited: VecDeque<(Sent, Instant)>,
+    /// A frame that is not whole yet.
+    front: BytesMut,
+    seq: u64,
+    /// Payload bytes of all data frames.
+    total: u64,
+    /// What has been sent is no frame: the server can make nothing of what follows either.
+    is_broken: bool,
+}
+
+impl SentFrames {
+    /// Takes bytes that are sent now.
+    pub(super) fn take(&mut self, bytes: &[u8]) {
+        if self.is_broken {
+            return;
+        }
+        self.front.extend_from_slice(bytes);
+        loop {
+            let len = match parse(&self.front, MaxFrame::CEILING) {
+                Ok(Parsed::Data(payload)) => payload.len(),
+                Ok(Parsed::Control { frame_len, .. }) => {
+                    self.front.advance(frame_len);
+                    continue;
+                }
+                Ok(Parsed::Incomplete { .. }) => return,
+                Err(_) => {
+                    self.is_broken = true;
+                    self.front = BytesMut::new();
+                    return;
+                }
+            };
+            self.front.advance(HEAD_LEN);
+            let payload = self.front.split_to(len).freeze();
+            self.add(payload);
+        }
+    }
+
+    /// The frame that the next reply answers.
+    pub(super) fn next_answered(&mut self) -> Option<(Sent, Instant)> {
+        self.awaited.pop_front()
+    }
+
+    /// How many frames have no reply.
+    pub(super) fn outstanding(&self) -> u64 {
+        self.awaited.len() as u64
+    }
+
+    /// The number of the last frame.
+    pub(super) const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    fn add(&mut self, payload: Bytes) {
+        self.seq += 1;
+        self.total += payload.len() as u64;
+        let sent = Sent { seq: self.seq, total: self.total, payload };
+        self.awaited.push_back((sent, Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn awaited(pieces: &[&[u8]]) -> Vec<(u64, u64, Bytes)> {
+        let mut frames = SentFrames::default();
+        for piece in pieces {
+            frames.take(piece);
+        }
+        let all = std::iter::from_fn(|| frames.next_answered());
+        all.map(|(Sent { seq, total, payload }, _)| (seq, total, payload)).collect()
+    }
+
+    #[test]
+    fn frames_are_found_however_they_are_cut() {
+        // HELLO, `hi`, an empty frame.
+        let hello = [&b"\x80\0\0\x0c\x01\0\0\x01"[..], &[0; 8]].concat();
+        let bytes = [&hello[..], b"\0\0\0\x02hi\0\0\0\0"].concat();
+        let expected = [(1, 2, Bytes::from("hi")), (2, 2, Bytes::new())];
+        assert_eq!(awaited(&[&bytes]), expected);
+        for cut in 0..bytes.len() {
+            assert_eq!(awaited(&[&bytes[..cut], &bytes[cut..]]), expected, "{cut}");
+        }
+    }
+
+    #[test]
+    fn behind_what_is_no_frame_there_are_none() {
+        assert_eq!(awaited(&[b"\0\0\0\x01a", b"GET / HTTP", b"\0\0\0\x01b"]).len(), 1);
+        assert_eq!(awaited(&[b"\0\0\0\x05ab"]), []);
+    }
+}
