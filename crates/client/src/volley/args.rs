@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::ping::PingArgs;
 use crate::script::ScriptArgs;
 use crate::send::SendArgs;
+use crate::shell::ShellArgs;
 use crate::wait::WaitArgs;
 
 /// What a command is for, examples, then the flags: most people look for the first two.
@@ -39,6 +40,11 @@ pub(crate) enum Command {
     /// A script says line by line what to send and what to expect. A directory of scripts is a test
     /// suite for any server with length-prefixed frames.
     Script(ScriptArgs),
+    /// Type frames, see each reply with its time
+    ///
+    /// Each line is a frame. On a terminal lines can be edited and have a history; otherwise they
+    /// are read as `send` reads them.
+    Shell(ShellArgs),
     /// Wait until servers answer
     ///
     /// Returns as soon as every target has answered a frame rightly: for start-up scripts and

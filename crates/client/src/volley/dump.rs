@@ -6,6 +6,8 @@
 
 use std::fmt::Write as _;
 
+use bytes::Bytes;
+
 /// Bytes in a row.
 pub(crate) const ROW: usize = 16;
 
@@ -32,17 +34,20 @@ pub(crate) fn all_rows(bytes: &[u8], margin: &str) -> String {
     rows.map(|offset| format!("{margin}{}\n", row(bytes, offset))).collect()
 }
 
+/// What came, beside what should have come if that is known.
+pub(crate) fn comparison(due: Option<&Bytes>, received: &[u8]) -> String {
+    match due {
+        Some(due) => difference(due, received),
+        None => few_rows("received", received, 0),
+    }
+}
+
 /// What should have come and what came, around the first byte in which they differ.
-pub(crate) fn difference(due: &[u8], received: &[u8]) -> String {
+fn difference(due: &[u8], received: &[u8]) -> String {
     let equal = due.iter().zip(received).take_while(|(a, b)| a == b).count();
     // A row before it, to find one's way.
     let start = (equal / ROW).saturating_sub(1) * ROW;
     few_rows("expected", due, start) + &few_rows("received", received, start)
-}
-
-/// The front of what came.
-pub(crate) fn front(received: &[u8]) -> String {
-    few_rows("received", received, 0)
 }
 
 /// A few rows from `start` on, behind a name, and how many bytes there are beyond.

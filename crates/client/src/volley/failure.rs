@@ -33,6 +33,8 @@ pub(crate) enum Failure {
     Usage(String),
     #[error("cannot write to stdout: {source}")]
     Stdout { source: io::Error },
+    #[error("cannot read from the terminal: {source}")]
+    Terminal { source: io::Error },
     #[error("cannot create {}: {source}", path.display())]
     Create { path: PathBuf, source: io::Error },
     #[error("cannot write {}: {source}", path.display())]
@@ -55,7 +57,7 @@ impl Failure {
             Self::Input(error) => error.exit(),
             Self::Usage(_) => Exit::Usage,
             Self::Create { .. } => Exit::CannotCreate,
-            Self::Stdout { .. } | Self::Write { .. } => Exit::Io,
+            Self::Stdout { .. } | Self::Write { .. } | Self::Terminal { .. } => Exit::Io,
             Self::Setup { .. } => Exit::Unavailable,
             Self::Signal(exit) | Self::Told(exit) => *exit,
         }

@@ -3,13 +3,16 @@
 
 mod args;
 mod backoff;
+mod check;
 mod decode;
 mod dump;
 mod failure;
 mod patience;
 mod ping;
+mod render;
 mod script;
 mod send;
+mod shell;
 mod signals;
 mod stdout;
 mod terms;
@@ -49,6 +52,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         Command::Send(args) => send::run(args, signals).await,
         Command::Ping(args) => ping::run(args, signals).await,
         Command::Script(args) => script::run(args, signals).await,
+        Command::Shell(args) => shell::run(args, signals).await,
         Command::Wait(args) => wait::run(args, signals).await,
     }
 }

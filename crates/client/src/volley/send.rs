@@ -1,7 +1,6 @@
 //! `volley send`: frames out, replies in, both at once.
 
 mod args;
-mod check;
 mod flight;
 mod inbound;
 mod input;
@@ -21,13 +20,13 @@ use tokio::time::{sleep, timeout};
 use volley_client::{Hello, Options, Tap};
 use volley_proto::ReplyKind;
 
-pub(crate) use args::SendArgs;
+pub(crate) use args::{InputFormat, OutputFormat, SendArgs};
 pub(crate) use input::InputError;
 
+use crate::check::Check;
 use crate::failure::{Failure, tell};
 use crate::signals::Signals;
 use crate::wire::Wire;
-use check::Check;
 use flight::Flight;
 use inbound::Inbound;
 use input::Input;

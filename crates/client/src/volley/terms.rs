@@ -1,4 +1,4 @@
-//! What the user wants a server to agree to: flags that `ping` and `wait` share.
+//! What the user wants a server to agree to: flags that commands share.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ pub(crate) struct Terms {
     /// The reply to ask for, or with --no-hello to expect [default: the listener's own; with
     /// --no-hello echo]
     #[arg(long, value_enum, value_name = "KIND")]
-    reply: Option<Reply>,
+    pub(crate) reply: Option<Reply>,
 
     /// Send no HELLO: for servers that know no control frames
     #[arg(long)]
-    no_hello: bool,
+    pub(crate) no_hello: bool,
 }
 
 impl Terms {

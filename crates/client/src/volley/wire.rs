@@ -1,6 +1,7 @@
 //! `-v`: the conversation on stderr, frame by frame.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use volley_cli::{format_duration, printable};
@@ -26,6 +27,17 @@ impl Wire {
     /// Shows what is no frame.
     pub(crate) fn note(&self, what: &str) {
         self.show('*', &printable(what), "");
+    }
+
+    /// Shows where a connection leads.
+    pub(crate) fn note_connection(
+        &self,
+        local: io::Result<SocketAddr>,
+        peer: io::Result<SocketAddr>,
+    ) {
+        if let (Ok(local), Ok(peer)) = (local, peer) {
+            self.note(&format!("connected from {local} to {peer}"));
+        }
     }
 
     /// Shows bytes that are not a frame of their own.

@@ -10,8 +10,10 @@ mod ping;
 mod script;
 #[path = "../scripted/mod.rs"]
 mod scripted;
+mod shell;
 mod signals;
 mod stdin;
+mod terminal;
 mod wait;
 
 use std::process::Stdio;

@@ -67,12 +67,8 @@ impl From<Error> for Trouble {
 
 impl From<Unexpected> for Trouble {
     fn from(Unexpected { why, due, received }: Unexpected) -> Self {
-        let details = match (due, received) {
-            (Some(due), Some(received)) => dump::difference(&due, &received),
-            (_, Some(received)) => dump::front(&received),
-            (_, None) => String::new(),
-        };
-        Self { why, details, exit: Exit::Failure }
+        let details = received.map(|received| dump::comparison(due.as_ref(), &received));
+        Self { why, details: details.unwrap_or_default(), exit: Exit::Failure }
     }
 }
 
@@ -139,10 +135,8 @@ impl<'a> Player<'a> {
         options.connect_timeout = self.timeout;
         options.hello = None;
         let opened = connecting(to, self.timeout, open(to, &options)).await?;
-        if let Some(wire) = &self.wire
-            && let (Ok(local), Ok(peer)) = (opened.stream.local_addr(), opened.stream.peer_addr())
-        {
-            wire.note(&format!("connected from {local} to {peer}"));
+        if let Some(wire) = &self.wire {
+            wire.note_connection(opened.stream.local_addr(), opened.stream.peer_addr());
         }
         Ok(self.conversation.insert(Conversation::new(opened, self.wire.clone())))
     }

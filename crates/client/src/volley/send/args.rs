@@ -8,7 +8,7 @@ use clap::{ArgAction, ValueEnum};
 use volley_cli::{Reply, parse_bytes, parse_count, parse_duration, parse_timeout};
 use volley_proto::{Endpoint, MaxFrame};
 
-use super::check::Expectation;
+use crate::check::Expectation;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,7 +33,7 @@ Exit codes:
   76        the peer broke the protocol
   130, 143  ended by SIGINT, SIGTERM";
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, clap::Parser)]
 #[command(
     before_help = EXAMPLES,
     after_help = EXIT_CODES,

@@ -2,9 +2,9 @@
 
 use volley_client::{Arrival, Error, Receiver};
 
-use super::check::{Check, Verdict, Wrong};
 use super::flight::Flight;
 use super::output::Output;
+use crate::check::{Check, Verdict, Wrong};
 use crate::dump;
 use crate::failure::{Failure, show, tell};
 
@@ -121,8 +121,5 @@ fn show_wrong(number: u64, arrival: &Arrival, wrong: &Wrong) {
     } else {
         tell(&format!("frame {number}: {}", wrong.why));
     }
-    show(&match &wrong.due {
-        Some(due) => dump::difference(due, &arrival.payload),
-        None => dump::front(&arrival.payload),
-    });
+    show(&dump::comparison(wrong.due.as_ref(), &arrival.payload));
 }

@@ -1,22 +1,20 @@
 //! Replies on stdout, in the format that the user asked for.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BufMut;
 use data_encoding::HEXLOWER;
-use volley_cli::printable;
 use volley_client::Arrival;
-use volley_proto::{Receipt, encode_data_head};
+use volley_proto::encode_data_head;
 
 use super::args::OutputFormat;
-use super::check::Verdict;
 use super::flight::InFlight;
 use super::record::Record;
+use crate::check::Verdict;
 use crate::failure::Failure;
+use crate::render::{harmless, in_words};
 use crate::stdout::Stdout;
 
 /// Prints replies, several with one write when they come fast.
@@ -101,45 +99,5 @@ impl Output {
 
     fn print_record(&mut self, record: &Record<'_>) {
         self.stdout.add_line(record.to_json());
-    }
-}
-
-/// The receipt of a frame of `len` bytes.
-fn in_words(receipt: &Receipt, len: usize) -> String {
-    let Receipt { crc32c, seq, total, received_at } = receipt;
-    let received_at = time(*received_at);
-    format!("ACK seq={seq} len={len} crc32c={crc32c:08x} total={total} received_at={received_at}")
-}
-
-/// Nanoseconds since the Unix epoch as RFC 3339 has it; a number if the date is beyond that.
-pub(super) fn time(nanos: u64) -> String {
-    let since_epoch = Duration::from_nanos(nanos);
-    match std::time::UNIX_EPOCH.checked_add(since_epoch) {
-        Some(time) => humantime::format_rfc3339_nanos(time).to_string(),
-        None => nanos.to_string(),
-    }
-}
-
-/// Bytes that a terminal shows and does not obey.
-fn harmless(bytes: &[u8]) -> String {
-    let mut shown = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        shown.push_str(&printable(chunk.valid()));
-        for byte in chunk.invalid() {
-            // A String takes whatever is written to it.
-            let _ = write!(shown, "\\x{byte:02x}");
-        }
-    }
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_terminal_gets_nothing_to_obey() {
-        let shown = harmless(b"a\x1b[2J\xff\xc2\x9b\n\xe2\x82\xac");
-        assert_eq!(shown, "a\\u{1b}[2J\\xff\\u{9b}\\n\u{20ac}");
     }
 }

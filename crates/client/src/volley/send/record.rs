@@ -8,9 +8,9 @@ use serde::Serialize;
 use volley_client::Arrival;
 use volley_proto::Receipt;
 
-use super::check::Verdict;
 use super::flight::InFlight;
-use super::output::time;
+use crate::check::Verdict;
+use crate::render::time;
 
 /// A line of `--output ndjson`. docs/CLIENT.md describes its fields to users.
 #[derive(Debug, Serialize)]

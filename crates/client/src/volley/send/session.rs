@@ -93,10 +93,8 @@ impl Session<'_> {
         let (endpoint, options) = (&self.endpoint, &self.options);
         let connect = Connection::connect(endpoint, options);
         let connected = connecting(endpoint, options.connect_timeout, connect).await?;
-        if let Some(wire) = &self.wire
-            && let (Ok(local), Ok(peer)) = (connected.local_addr(), connected.peer_addr())
-        {
-            wire.note(&format!("connected from {local} to {peer}"));
+        if let Some(wire) = &self.wire {
+            wire.note_connection(connected.local_addr(), connected.peer_addr());
         }
         Ok(connected)
     }
