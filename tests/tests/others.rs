@@ -1,13 +1,11 @@
-//! Clients and servers that others have written, with the framing that everybody knows.
+//! Clients and servers with the framing that everybody knows, in this process. Those in other
+//! languages are in `languages/`.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, also in what it calls")]
-
-use std::process::Stdio;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::Command;
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 use volley_client::{Connection, Error, Options};
 use volley_proto::{Endpoint, Receipt, crc32c};
@@ -101,44 +99,4 @@ async fn a_plain_server_that_is_greeted_is_told_from_one_that_knows_hello() {
     let ended = run(volley.arg("--no-hello"), b"").await;
     assert_eq!((ended.code, &ended.stdout[..]), (Some(0), &b"x\n"[..]));
     server.abort();
-}
-
-const PYTHON_CLIENT: &str = r#"
-import socket, struct, sys
-
-def exactly(s, n):
-    data = b""
-    while len(data) < n:
-        more = s.recv(n - len(data))
-        assert more, "closed early"
-        data += more
-    return data
-
-s = socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=30)
-payloads = [b"", b"hello", bytes(range(256)) * 100]
-for p in payloads:
-    s.sendall(struct.pack(">I", len(p)) + p)
-s.shutdown(socket.SHUT_WR)
-for p in payloads:
-    (n,) = struct.unpack(">I", exactly(s, 4))
-    assert exactly(s, n) == p
-assert s.recv(1) == b""
-print("all right")
-"#;
-
-#[tokio::test]
-async fn a_python_client_of_ten_lines_gets_its_echoes() {
-    let python = Command::new("python3").arg("--version").stdout(Stdio::null()).status().await;
-    if python.is_err() {
-        println!("skipped: python3 is not installed");
-        return;
-    }
-    let daemon = Daemon::start(&[]).await;
-    let (_, port) = daemon.endpoint.rsplit_once(':').unwrap();
-    let mut client = Command::new("python3");
-    client.args(["-c", PYTHON_CLIENT, port]).kill_on_drop(true);
-    client.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let ended = run(&mut client, b"").await;
-    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
-    assert_eq!(ended.stdout, b"all right\n");
 }
