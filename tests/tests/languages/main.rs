@@ -35,6 +35,7 @@ tests! {
             gives_a_megabyte_of_volley_send_back,
             answers_volley_ping,
             is_there_for_volley_wait,
+            passes_the_plain_scripts_of_the_examples,
             loses_no_frame_of_volley_load,
             turns_away_what_is_no_frame,
         ],

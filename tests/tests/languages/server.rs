@@ -50,6 +50,15 @@ pub(crate) async fn is_there_for_volley_wait(language: &Language) {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }
 
+pub(crate) async fn passes_the_plain_scripts_of_the_examples(language: &Language) {
+    let Some(server) = EchoServer::start(language).await else { return };
+    let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/scripts/plain");
+    let ended =
+        volley(&["script", "--timeout", "30s", "--to", &server.address, scripts], b"").await;
+    assert_eq!(ended.code, Some(0), "{}", text(&ended));
+    assert!(text(&ended).contains(" passed, 0 failed in "), "{}", text(&ended));
+}
+
 pub(crate) async fn loses_no_frame_of_volley_load(language: &Language) {
     let Some(server) = EchoServer::start(language).await else { return };
     let flags = "--no-hello --timeout 30s -q -n 2k -c 32 -p 4 -s 0..20000";
