@@ -3,9 +3,25 @@
 use std::io;
 
 use volley_cli::Exit;
-use volley_proto::{FrameError, Reason};
+use volley_proto::{Endpoint, EndpointError, FrameError, Reason};
 
+use crate::connect::speaks;
 use crate::{Error, ProtocolError};
+
+/// Reads an endpoint that a user has written. One whose transport this library does not speak is
+/// refused here, before anybody waits for it.
+///
+/// # Errors
+///
+/// A message for the user.
+pub fn parse_endpoint(text: &str) -> Result<Endpoint, String> {
+    let endpoint: Endpoint = text.parse().map_err(|error: EndpointError| error.to_string())?;
+    if speaks(&endpoint) {
+        Ok(endpoint)
+    } else {
+        Err(format!("{} is not supported yet: only tcp:// is", endpoint.scheme()))
+    }
+}
 
 /// The exit code of a program that ends with this error.
 pub const fn exit(error: &Error) -> Exit {

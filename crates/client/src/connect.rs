@@ -160,6 +160,12 @@ async fn greet(
     Ok((terms, std::mem::take(frames.read_buffer_mut())))
 }
 
+/// Whether [`open`] knows the transport.
+#[cfg(feature = "advice")]
+pub(crate) const fn speaks(endpoint: &Endpoint) -> bool {
+    matches!(endpoint, Endpoint::Tcp(_))
+}
+
 async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Error> {
     let unknown = |source| Error::Resolve { endpoint: endpoint.clone(), source };
     match endpoint {

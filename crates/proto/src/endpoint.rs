@@ -4,9 +4,13 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
-/// A transport and an address: `127.0.0.1:7007`, `[::1]:7007`, `host:7007`, `tcp://…`.
+use crate::UnixAddress;
+
+/// A transport and an address: `127.0.0.1:7007`, `[::1]:7007`, `host:7007`, `tcp://…`, `tls://…`,
+/// `udp://…`, `unix:/path`.
 ///
-/// [`fmt::Display`] gives the full form, which parses back to the same endpoint.
+/// [`fmt::Display`] gives the full form, which parses back to the same endpoint. Whether a program
+/// speaks a transport is for the program to say.
 ///
 /// # Examples
 ///
@@ -22,6 +26,12 @@ use std::str::FromStr;
 pub enum Endpoint {
     /// TCP, the scheme when none is given.
     Tcp(Address),
+    /// TLS over TCP.
+    Tls(Address),
+    /// UDP.
+    Udp(Address),
+    /// A Unix socket of the stream kind.
+    Unix(UnixAddress),
 }
 
 impl Endpoint {
@@ -30,7 +40,20 @@ impl Endpoint {
         std::net::IpAddr::V4(Ipv4Addr::LOCALHOST),
         7007,
     )));
+
+    /// What its text begins with: `tcp://`.
+    pub const fn scheme(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "tcp://",
+            Self::Tls(_) => "tls://",
+            Self::Udp(_) => "udp://",
+            Self::Unix(_) => UNIX,
+        }
+    }
 }
+
+/// The scheme that needs no slashes: no host stands before a path.
+const UNIX: &str = "unix:";
 
 impl Default for Endpoint {
     fn default() -> Self {
@@ -74,10 +97,18 @@ impl From<SocketAddr> for Endpoint {
     }
 }
 
+impl From<UnixAddress> for Endpoint {
+    fn from(address: UnixAddress) -> Self {
+        Self::Unix(address)
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.scheme())?;
         match self {
-            Self::Tcp(address) => write!(f, "tcp://{address}"),
+            Self::Tcp(address) | Self::Tls(address) | Self::Udp(address) => address.fmt(f),
+            Self::Unix(address) => address.fmt(f),
         }
     }
 }
@@ -99,16 +130,10 @@ pub enum EndpointError {
     #[error("empty endpoint: write for example 127.0.0.1:7007")]
     Empty,
     /// A scheme that no version of Volley knows.
-    #[error("unknown scheme `{scheme}`: only tcp:// is supported")]
+    #[error("unknown scheme `{scheme}`: there are tcp://, tls://, udp:// and unix:")]
     UnknownScheme {
         /// What stands before `://`.
         scheme: String,
-    },
-    /// A scheme that is set aside for a transport to come.
-    #[error("{scheme} is not supported yet: only tcp:// is")]
-    UnsupportedScheme {
-        /// The scheme.
-        scheme: &'static str,
     },
     /// No `:PORT` at the end.
     #[error("`{address}` has no port: write {address}:7007")]
@@ -134,25 +159,56 @@ pub enum EndpointError {
         /// What stands before the port.
         host: String,
     },
+    /// Nothing behind `unix:`, or a path that is a directory's.
+    #[error("`unix:{text}` names no socket: write for example unix:/run/volley.sock")]
+    UnixPath {
+        /// What stands behind the scheme.
+        text: String,
+    },
+    /// `unix://` and a path that is not absolute: its first part would be a host.
+    #[error("`unix://{path}` has a host: write unix:/{path}, or unix:{path} for a relative path")]
+    UnixHost {
+        /// What stands behind the slashes.
+        path: String,
+    },
+    /// A path or an abstract name that no Unix socket can have.
+    #[error(
+        "a Unix socket's {noun} has at most {} bytes, and this one has {len}",
+        UnixAddress::LONGEST
+    )]
+    UnixTooLong {
+        /// `path` or `name`.
+        noun: &'static str,
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// A path or an abstract name that could not be told in one line.
+    #[error("a Unix socket's {noun} can't have control characters here")]
+    UnixControl {
+        /// `path` or `name`.
+        noun: &'static str,
+    },
 }
 
 impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        if text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("unix:")) {
-            return Err(EndpointError::UnsupportedScheme { scheme: "unix:" });
+        if let Some((scheme, path)) = text.split_at_checked(UNIX.len())
+            && scheme.eq_ignore_ascii_case(UNIX)
+        {
+            return Ok(Self::Unix(path.parse()?));
         }
-        let address = match text.split_once("://") {
-            None => text,
-            Some((scheme, address)) => match scheme.to_ascii_lowercase().as_str() {
-                "tcp" => address,
-                "tls" => return Err(EndpointError::UnsupportedScheme { scheme: "tls://" }),
-                "udp" => return Err(EndpointError::UnsupportedScheme { scheme: "udp://" }),
-                _ => return Err(EndpointError::UnknownScheme { scheme: scheme.to_owned() }),
-            },
+        let Some((scheme, address)) = text.split_once("://") else {
+            return Ok(Self::Tcp(text.parse()?));
         };
-        Ok(Self::Tcp(address.parse()?))
+        let transport = match scheme.to_ascii_lowercase().as_str() {
+            "tcp" => Self::Tcp,
+            "tls" => Self::Tls,
+            "udp" => Self::Udp,
+            _ => return Err(EndpointError::UnknownScheme { scheme: scheme.to_owned() }),
+        };
+        Ok(transport(address.parse()?))
     }
 }
 

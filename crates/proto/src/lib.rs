@@ -24,6 +24,7 @@ mod foreign;
 mod frame;
 mod parse;
 mod receipt;
+mod unix_address;
 
 pub use codec::{CodecError, FrameCodec};
 pub use control::{Control, ControlError, Reason, ReplyKind, Text, VERSION};
@@ -32,3 +33,4 @@ pub use foreign::Foreign;
 pub use frame::{Frame, HEAD_LEN, MaxFrame, MaxFrameError, encode_data, encode_data_head};
 pub use parse::{FrameError, Parsed, parse};
 pub use receipt::{Receipt, ReceiptError, crc32c};
+pub use unix_address::UnixAddress;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-use volley_proto::{Address, Endpoint, EndpointError};
+use volley_proto::{Address, Endpoint, EndpointError, UnixAddress};
 
 #[test]
 fn reads_ipv4() {
@@ -144,25 +144,116 @@ fn refuses_unknown_schemes() {
         refuses(
             &format!("{scheme}://127.0.0.1:7007"),
             EndpointError::UnknownScheme { scheme: scheme.to_owned() },
-            &format!("unknown scheme `{scheme}`: only tcp:// is supported"),
+            &format!("unknown scheme `{scheme}`: there are tcp://, tls://, udp:// and unix:"),
         );
     }
 }
 
 #[test]
-fn says_which_schemes_are_to_come() {
-    for (text, scheme) in [
-        ("tls://localhost:7007", "tls://"),
-        ("TLS://localhost:7007", "tls://"),
-        ("udp://127.0.0.1:7007", "udp://"),
-        ("udp://", "udp://"),
-        ("unix:/run/volley.sock", "unix:"),
-        ("unix:///run/volley.sock", "unix:"),
-        ("UNIX:/run/volley.sock", "unix:"),
-        ("UNIX:///run/volley.sock", "unix:"),
+fn reads_every_scheme_that_has_a_host_and_a_port_alike() {
+    let address = || name("localhost", 7007);
+    for (text, expected, shown) in [
+        ("tls://localhost:7007", Endpoint::Tls(address()), "tls://localhost:7007"),
+        ("TLS://localhost:7007", Endpoint::Tls(address()), "tls://localhost:7007"),
+        ("udp://localhost:7007", Endpoint::Udp(address()), "udp://localhost:7007"),
+        ("Udp://localhost:7007", Endpoint::Udp(address()), "udp://localhost:7007"),
     ] {
-        let message = format!("{scheme} is not supported yet: only tcp:// is");
-        refuses(text, EndpointError::UnsupportedScheme { scheme }, &message);
+        reads_endpoint(text, expected, shown);
+    }
+    for scheme in ["tls", "udp"] {
+        refuses(
+            &format!("{scheme}://"),
+            EndpointError::Empty,
+            "empty endpoint: write for example 127.0.0.1:7007",
+        );
+        refuses(
+            &format!("{scheme}://localhost"),
+            EndpointError::MissingPort { address: "localhost".to_owned() },
+            "`localhost` has no port: write localhost:7007",
+        );
+    }
+}
+
+#[test]
+fn reads_paths_of_unix_sockets() {
+    for (text, path, shown) in [
+        ("unix:/run/volley.sock", "/run/volley.sock", "unix:/run/volley.sock"),
+        ("unix:///run/volley.sock", "/run/volley.sock", "unix:/run/volley.sock"),
+        ("unix:////run/volley.sock", "/run/volley.sock", "unix:/run/volley.sock"),
+        ("UNIX:/run/volley.sock", "/run/volley.sock", "unix:/run/volley.sock"),
+        ("Unix:///run/volley.sock", "/run/volley.sock", "unix:/run/volley.sock"),
+        ("unix:volley.sock", "volley.sock", "unix:volley.sock"),
+        ("unix:../run/a b?mode=1,:7", "../run/a b?mode=1,:7", "unix:../run/a b?mode=1,:7"),
+        ("unix:./@volley", "./@volley", "unix:./@volley"),
+        ("unix:tcp://x", "tcp://x", "unix:tcp://x"),
+        ("unix:7007", "7007", "unix:7007"),
+        ("unix:/bücher", "/bücher", "unix:/bücher"),
+    ] {
+        reads_endpoint(text, Endpoint::Unix(UnixAddress::from_path(path).unwrap()), shown);
+    }
+    // Not the socket without a file that the same text would be.
+    let address = UnixAddress::from_path("@volley").unwrap();
+    assert_eq!(address.to_string(), "./@volley");
+}
+
+#[test]
+fn reads_names_of_unix_sockets_without_a_file() {
+    for (text, name, shown) in
+        [("unix:@volley", "volley", "unix:@volley"), ("UNIX:@@/a b", "@/a b", "unix:@@/a b")]
+    {
+        let address = UnixAddress::from_abstract_name(name).unwrap();
+        assert_eq!((address.abstract_name(), address.path()), (Some(name.as_bytes()), None));
+        reads_endpoint(text, Endpoint::from(address), shown);
+    }
+}
+
+#[test]
+fn refuses_what_names_no_socket() {
+    for text in ["", "/", ".", "..", "/run/", "/run/..", "@"] {
+        refuses(
+            &format!("unix:{text}"),
+            EndpointError::UnixPath { text: text.to_owned() },
+            &format!("`unix:{text}` names no socket: write for example unix:/run/volley.sock"),
+        );
+    }
+}
+
+#[test]
+fn refuses_a_host_before_a_path() {
+    for path in ["run/volley.sock", "localhost:7007", "@volley", ""] {
+        refuses(
+            &format!("unix://{path}"),
+            EndpointError::UnixHost { path: path.to_owned() },
+            &format!(
+                "`unix://{path}` has a host: write unix:/{path}, or unix:{path} for a relative path"
+            ),
+        );
+    }
+}
+
+#[test]
+fn refuses_paths_and_names_that_no_unix_socket_can_have() {
+    let a = |len: usize| "a".repeat(len);
+    for (good, bad, noun) in [
+        (format!("/{}", a(106)), format!("/{}", a(107)), "path"),
+        // An ä takes two bytes.
+        (format!("/ä{}", a(104)), format!("/ä{}", a(105)), "path"),
+        (format!("@{}", a(107)), format!("@{}", a(108)), "name"),
+    ] {
+        assert!(format!("unix:{good}").parse::<Endpoint>().is_ok(), "{good}");
+        refuses(
+            &format!("unix:{bad}"),
+            EndpointError::UnixTooLong { noun, len: 108 },
+            &format!("a Unix socket's {noun} has at most 107 bytes, and this one has 108"),
+        );
+    }
+    for (text, noun) in [("/a\0", "path"), ("/a\nb", "path"), ("@\u{7f}", "name"), ("@\0", "name")]
+    {
+        refuses(
+            &format!("unix:{text}"),
+            EndpointError::UnixControl { noun },
+            &format!("a Unix socket's {noun} can't have control characters here"),
+        );
     }
 }
 
@@ -202,10 +293,15 @@ fn refuses_names_with_bad_labels() {
 }
 
 #[track_caller]
-#[expect(clippy::unwrap_used, reason = "called by tests only")]
 fn reads(text: &str, address: Address, shown: &str) {
+    reads_endpoint(text, Endpoint::Tcp(address), shown);
+}
+
+#[track_caller]
+#[expect(clippy::unwrap_used, reason = "called by tests only")]
+fn reads_endpoint(text: &str, expected: Endpoint, shown: &str) {
     let endpoint: Endpoint = text.parse().unwrap();
-    assert_eq!(endpoint, Endpoint::Tcp(address));
+    assert_eq!(endpoint, expected);
     assert_eq!(endpoint.to_string(), shown);
     assert_eq!(shown.parse(), Ok(endpoint));
 }

@@ -7,10 +7,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 use tokio_util::codec::{Decoder, Encoder, FramedRead, LengthDelimitedCodec};
 use volley_proto::{
     Address, Control, Endpoint, Frame, FrameCodec, HEAD_LEN, MaxFrame, Parsed, Reason, Receipt,
-    ReplyKind, Text, crc32c, parse,
+    ReplyKind, Text, UnixAddress, crc32c, parse,
 };
 
 /// What splitting a frame off a `BytesMut` costs: the header that the two halves then share.
@@ -225,7 +226,11 @@ proptest! {
 
     #[test]
     fn any_text_is_an_endpoint_that_reads_back_or_an_error_that_says_why(
-        text in prop_oneof![any::<String>(), "(TCP://|unix:)?[]\\[a-z0-9.:%é+-]{0,24}(:[0-9]{1,6})?"],
+        text in prop_oneof![
+            any::<String>(),
+            "(TCP://|tls://|udp://|unix:)?[]\\[a-z0-9.:%é+-]{0,24}(:[0-9]{1,6})?",
+            "unix:(//)?[@/.a\\n\\x00é?:]{0,110}",
+        ],
     ) {
         match text.parse::<Endpoint>() {
             Ok(endpoint) => prop_assert_eq!(endpoint.to_string().parse(), Ok(endpoint)),
@@ -290,9 +295,21 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
             ip => std::net::SocketAddr::new(ip, port),
         },
     );
+    let name = (host, any::<u16>()).prop_map(|(host, port)| Address::Name { host, port });
+    let address = prop_oneof![socket.prop_map(Address::Socket), name];
+    let transports: [fn(Address) -> Endpoint; 3] = [Endpoint::Tcp, Endpoint::Tls, Endpoint::Udp];
     prop_oneof![
-        socket.prop_map(Endpoint::from),
-        (host, any::<u16>()).prop_map(|(host, port)| Endpoint::Tcp(Address::Name { host, port })),
+        3 => (select(transports.to_vec()), address).prop_map(|(transport, address)| transport(address)),
+        1 => unix_address().prop_map(Endpoint::Unix),
+    ]
+}
+
+fn unix_address() -> impl Strategy<Value = UnixAddress> {
+    let path = r"/{0,3}([@a-zé .:?\\-]{1,12}/{1,2}){0,4}[@a-zé:?\\]{1,12}";
+    prop_oneof![
+        path.prop_filter_map("no path of a socket", |path| UnixAddress::from_path(path).ok()),
+        r"[@/a-zé .:?\\-]{1,53}"
+            .prop_filter_map("too long", |name| UnixAddress::from_abstract_name(name).ok()),
     ]
 }
 

@@ -145,7 +145,7 @@ fn an_unknown_name_exits_with_68() {
 
 #[test]
 fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
-    let cases: [(&[&str], &str); 23] = [
+    let cases: [(&[&str], &str); 25] = [
         (&["--unknown"], "--unknown"),
         (&["stray"], "stray"),
         (&["--listen"], "--listen"),
@@ -153,11 +153,13 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
         (&["--listen", "127.0.0.1"], "127.0.0.1:7007"),
         (&["--listen", "127.0.0.1:70000"], "70000"),
         (&["--listen", "::1:0"], "brackets"),
-        (&["--listen", "udp://127.0.0.1:0"], "udp"),
+        (&["--listen", "udp://127.0.0.1:0"], "udp:// is not supported yet"),
+        (&["--listen", "tls://127.0.0.1:0"], "tls:// is not supported yet"),
         (&["--listen", "unix:/tmp/x"], "unix:"),
         (&["--admin", ""], "--admin"),
         (&["--admin", "127.0.0.1"], "127.0.0.1:7007"),
-        (&["--admin", "unix:admin.sock"], "absolute path"),
+        (&["--admin", "unix:"], "unix:/run/volley.sock"),
+        (&["--admin", "tls://127.0.0.1:0"], "can't be at tls://"),
         (&["--reply", "shout"], "echo"),
         (&["--max-frame", "64MiBs"], "64MiBs"),
         (&["--max-frame", "67108865"], "67108864"),

@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, timeout_at};
 use volley_cli::{Exit, format_duration, parse_timeout};
+use volley_client::advice::parse_endpoint;
 use volley_client::{Connection, Error};
 use volley_proto::Endpoint;
 
@@ -53,7 +54,12 @@ pub(crate) struct WaitArgs {
     verbose: bool,
 
     /// Whom to wait for
-    #[arg(value_name = "TARGET", env = "VOLLEY_TO", default_values_t = [Endpoint::DEFAULT])]
+    #[arg(
+        value_name = "TARGET",
+        env = "VOLLEY_TO",
+        default_values_t = [Endpoint::DEFAULT],
+        value_parser = parse_endpoint
+    )]
     targets: Vec<Endpoint>,
 }
 

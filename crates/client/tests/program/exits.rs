@@ -220,6 +220,19 @@ async fn wrong_usage_has_a_code_of_its_own() {
     assert!(ended.stderr.contains("`nowhere` has no port"), "{}", ended.stderr);
 }
 
+/// Nothing is tried, and nobody waited for.
+#[tokio::test]
+async fn a_transport_that_is_not_there_yet_is_wrong_usage() {
+    for command in ["send", "ping", "wait"] {
+        for scheme in ["tls://", "udp://"] {
+            let to = format!("{scheme}127.0.0.1:7007");
+            let ended = within(run(program().env("VOLLEY_TO", &to).arg(command))).await;
+            assert_eq!((ended.code, &*ended.stdout), (Some(2), &b""[..]), "{command}: {ended:?}");
+            assert!(ended.stderr.contains(&format!("{scheme} is not supported yet")), "{ended:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_server_without_a_welcome_is_given_up_within_the_timeout() {
     let server = async |mut peer: Peer| {

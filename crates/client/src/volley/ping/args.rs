@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use volley_cli::{parse_bytes, parse_count, parse_seconds};
 use volley_client::Options;
+use volley_client::advice::parse_endpoint;
 use volley_proto::{Endpoint, MaxFrame};
 
 use crate::args::HELP;
@@ -74,7 +75,12 @@ pub(crate) struct PingArgs {
     ipv6: bool,
 
     /// Whom to ping; each has its own pings and its own summary
-    #[arg(value_name = "TARGET", env = "VOLLEY_TO", default_values_t = [Endpoint::DEFAULT])]
+    #[arg(
+        value_name = "TARGET",
+        env = "VOLLEY_TO",
+        default_values_t = [Endpoint::DEFAULT],
+        value_parser = parse_endpoint
+    )]
     pub(crate) targets: Vec<Endpoint>,
 }
 

@@ -1,65 +1,46 @@
 //! Where the admin listener stands, as people write it.
 
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use volley_proto::{Endpoint, EndpointError};
 
-/// The longest path of a Unix socket: `sun_path` has 108 bytes on Linux, the last of them 0
-/// (unix(7)).
-const LONGEST_PATH: usize = 107;
-
-/// `127.0.0.1:7008` or `unix:/run/volleyd/admin.sock`. [`fmt::Display`] gives what parses back.
+/// `127.0.0.1:7008` or `unix:/run/volleyd/admin.sock`: an endpoint whose streams HTTP can be spoken
+/// over. [`fmt::Display`] gives what parses back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum AdminEndpoint {
-    Tcp(Endpoint),
-    /// An absolute path.
-    Unix(PathBuf),
-}
+pub(crate) struct AdminEndpoint(Endpoint);
 
 /// A text that is no [`AdminEndpoint`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AdminEndpointError {
     #[error(transparent)]
-    Tcp(#[from] EndpointError),
-    #[error("`{path}` is no absolute path: write for example unix:/run/volleyd/admin.sock")]
-    Relative { path: String },
-    #[error("a Unix socket's path has at most {LONGEST_PATH} bytes, and this one has {len}")]
-    TooLong { len: usize },
-    #[error("a path can't contain the character 0")]
-    Nul,
+    Endpoint(#[from] EndpointError),
+    #[error("the admin listener can't be at {scheme}: write for example 127.0.0.1:7008")]
+    Transport { scheme: &'static str },
+}
+
+impl AdminEndpoint {
+    /// As any other; only of TCP or a Unix socket.
+    pub(crate) const fn endpoint(&self) -> &Endpoint {
+        &self.0
+    }
 }
 
 impl FromStr for AdminEndpoint {
     type Err = AdminEndpointError;
 
     fn from_str(text: &str) -> Result<Self, AdminEndpointError> {
-        let Some(path) = text.strip_prefix("unix:") else {
-            return Ok(Self::Tcp(text.parse()?));
-        };
-        let path = Path::new(path);
-        let bytes = path.as_os_str().as_bytes();
-        if !path.is_absolute() || path.file_name().is_none() {
-            return Err(AdminEndpointError::Relative { path: path.display().to_string() });
+        let endpoint: Endpoint = text.parse()?;
+        match endpoint {
+            Endpoint::Tcp(_) | Endpoint::Unix(_) => Ok(Self(endpoint)),
+            _ => Err(AdminEndpointError::Transport { scheme: endpoint.scheme() }),
         }
-        if bytes.contains(&0) {
-            return Err(AdminEndpointError::Nul);
-        }
-        if bytes.len() > LONGEST_PATH {
-            return Err(AdminEndpointError::TooLong { len: bytes.len() });
-        }
-        Ok(Self::Unix(path.to_owned()))
     }
 }
 
 impl fmt::Display for AdminEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(endpoint) => endpoint.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
+        self.0.fmt(f)
     }
 }
 
@@ -80,15 +61,13 @@ mod tests {
 
     #[test]
     fn says_why_a_text_is_no_endpoint() {
-        let relative = |path: &str| {
-            format!("`{path}` is no absolute path: write for example unix:/run/volleyd/admin.sock")
+        let transport = |scheme: &str| {
+            format!("the admin listener can't be at {scheme}: write for example 127.0.0.1:7008")
         };
         let cases = [
             ("127.0.0.1".to_owned(), "`127.0.0.1` has no port: write 127.0.0.1:7007".to_owned()),
-            ("unix:".to_owned(), relative("")),
-            ("unix:admin.sock".to_owned(), relative("admin.sock")),
-            ("unix:/".to_owned(), relative("/")),
-            ("unix:/a\0".to_owned(), "a path can't contain the character 0".to_owned()),
+            ("tls://localhost:7008".to_owned(), transport("tls://")),
+            ("udp://localhost:7008".to_owned(), transport("udp://")),
             (
                 format!("unix:/{}", "a".repeat(107)),
                 "a Unix socket's path has at most 107 bytes, and this one has 108".to_owned(),
@@ -97,6 +76,5 @@ mod tests {
         for (text, why) in cases {
             assert_eq!(text.parse::<AdminEndpoint>().unwrap_err().to_string(), why, "{text}");
         }
-        assert!(format!("unix:/{}", "a".repeat(106)).parse::<AdminEndpoint>().is_ok());
     }
 }

@@ -15,7 +15,7 @@ use socket2::{Domain, SockAddr, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tracing::{info, warn};
 use volley_cli::Exit;
-use volley_proto::Endpoint;
+use volley_proto::{Endpoint, UnixAddress};
 use volley_server::bind;
 
 use super::AdminEndpoint;
@@ -26,6 +26,9 @@ use crate::listen::{ListenError, resolve};
 /// What a Unix socket must not allow: anything to others, and executing it, which means nothing.
 const MASK: Mode = Mode::from_raw_mode(0o117);
 
+/// How many may wait to be accepted, as in the standard library.
+const BACKLOG: i32 = 128;
+
 /// The file of the Unix socket, to be removed at exit.
 static SOCKET_FILE: Mutex<Option<SocketFile>> = Mutex::new(None);
 
@@ -34,8 +37,8 @@ static SOCKET_FILE: Mutex<Option<SocketFile>> = Mutex::new(None);
 pub(crate) enum AdminListenError {
     #[error(transparent)]
     Tcp(#[from] ListenError),
-    #[error("cannot listen on unix:{}: {source}", path.display())]
-    Unix { path: PathBuf, source: io::Error },
+    #[error("cannot listen on unix:{address}: {source}")]
+    Unix { address: UnixAddress, source: io::Error },
     #[error("cannot listen on the socket that was passed as `{ADMIN}`: {0}")]
     Adopt(#[source] io::Error),
 }
@@ -61,7 +64,7 @@ pub(crate) struct AdminListener {
 enum Place {
     /// Where a name has several addresses, one for each.
     Tcp(Vec<(SocketAddr, std::net::TcpListener)>),
-    Unix(PathBuf, unix::UnixListener),
+    Unix(UnixAddress, unix::UnixListener),
 }
 
 /// A socket on which it accepts.
@@ -117,7 +120,7 @@ impl AdminListener {
             Place::Tcp(sockets) => {
                 sockets.iter().map(|(address, _)| format!("tcp://{address}")).collect()
             }
-            Place::Unix(path, _) => vec![format!("unix:{}", path.display())],
+            Place::Unix(address, _) => vec![format!("unix:{address}")],
         }
     }
 
@@ -153,12 +156,12 @@ impl AdminListener {
 
 impl Place {
     async fn bind(endpoint: &AdminEndpoint) -> Result<Self, AdminListenError> {
-        match endpoint {
-            AdminEndpoint::Tcp(endpoint) => Ok(Self::Tcp(bind_tcp(endpoint).await?)),
-            AdminEndpoint::Unix(path) => match bind_unix(path) {
-                Ok(socket) => Ok(Self::Unix(path.clone(), socket)),
-                Err(source) => Err(AdminListenError::Unix { path: path.clone(), source }),
+        match endpoint.endpoint() {
+            Endpoint::Unix(address) => match bind_unix(address) {
+                Ok(socket) => Ok(Self::Unix(address.clone(), socket)),
+                Err(source) => Err(AdminListenError::Unix { address: address.clone(), source }),
             },
+            endpoint => Ok(Self::Tcp(bind_tcp(endpoint).await?)),
         }
     }
 
@@ -170,16 +173,16 @@ impl Place {
             }
             inherit::Socket::Unix(socket) => {
                 socket.set_nonblocking(true)?;
-                let path = socket.local_addr()?.as_pathname().map(Path::to_owned);
-                Ok(Self::Unix(path.unwrap_or_default(), socket))
+                let address = UnixAddress::of(&socket.local_addr()?);
+                Ok(Self::Unix(address.ok_or(io::ErrorKind::AddrNotAvailable)?, socket))
             }
         }
     }
 
     /// Whether it is there that `endpoint` says. Then the file of a Unix socket is this process's.
     async fn is_at(&self, endpoint: &AdminEndpoint) -> Result<bool, AdminListenError> {
-        match (self, endpoint) {
-            (Self::Tcp(sockets), AdminEndpoint::Tcp(endpoint)) => {
+        match (self, endpoint.endpoint()) {
+            (Self::Tcp(sockets), endpoint @ Endpoint::Tcp(_)) => {
                 let wanted = resolve(endpoint).await?;
                 let is_wanted = |address: &SocketAddr| {
                     wanted.iter().any(|wanted| {
@@ -188,9 +191,9 @@ impl Place {
                 };
                 Ok(wanted.len() == 1 && sockets.iter().all(|(address, _)| is_wanted(address)))
             }
-            (Self::Unix(path, _), AdminEndpoint::Unix(wanted)) if path == wanted => {
+            (Self::Unix(address, _), Endpoint::Unix(wanted)) if address == wanted => {
                 // Gone, if somebody has removed it; then there is none to remove.
-                *socket_file() = SocketFile::of(path).ok();
+                *socket_file() = address.path().and_then(|path| SocketFile::of(path).ok());
                 Ok(true)
             }
             _ => Ok(false),
@@ -219,16 +222,18 @@ async fn bind_tcp(
     Ok(sockets)
 }
 
-fn bind_unix(path: &Path) -> io::Result<unix::UnixListener> {
-    remove_stale(path)?;
+fn bind_unix(address: &UnixAddress) -> io::Result<unix::UnixListener> {
+    address.path().map_or(Ok(()), remove_stale)?;
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // For the process, but nobody else makes files now; a chmod afterwards would be too late.
     let before = umask(MASK);
-    let bound = unix::UnixListener::bind(path);
+    let bound = socket.bind(&SockAddr::unix(address.sun_path())?);
     umask(before);
-    let socket = bound?;
+    bound?;
+    *socket_file() = address.path().map(SocketFile::of).transpose()?;
+    socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    *socket_file() = Some(SocketFile::of(path)?);
-    Ok(socket)
+    Ok(socket.into())
 }
 
 /// Removes the file of a socket that nobody listens on; a process that was killed leaves one.

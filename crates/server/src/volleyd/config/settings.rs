@@ -1,5 +1,7 @@
 //! All settings in force: what flags, environment and file add up to.
 
+use std::path::Path;
+
 use volley_proto::Endpoint;
 
 use super::environment::Environment;
@@ -11,7 +13,6 @@ use super::origin::Origin;
 use super::problem::Problem;
 use super::table::{LISTEN, ListenerSettings, ProcessSettings, SectionSettings};
 use super::valued::Valued;
-use crate::admin::AdminEndpoint;
 
 /// Every setting with its value, and where that comes from.
 #[derive(Clone, Debug)]
@@ -63,14 +64,11 @@ impl Settings {
     /// An admin endpoint that can't be had, as far as that can be told before it is bound.
     fn admin_problem(&self) -> Option<Problem> {
         let Valued { value: Some(admin), origin } = &self.process.admin else { return None };
-        let endpoint = match admin {
-            AdminEndpoint::Tcp(endpoint) => endpoint,
-            AdminEndpoint::Unix(path) => {
-                let directory = path.parent().filter(|directory| !directory.is_dir())?;
-                let why = format!("{admin}: there is no directory {}", directory.display());
-                return Some(Problem::new(origin, why));
-            }
-        };
+        let endpoint = admin.endpoint();
+        if let Some(directory) = missing_directory(endpoint) {
+            let why = format!("{admin}: there is no directory {}", directory.display());
+            return Some(Problem::new(origin, why));
+        }
         if !has_fixed_port(endpoint) {
             return None;
         }
@@ -78,6 +76,14 @@ impl Settings {
         let why = format!("{admin} is that of a listener ({})", listener.endpoint.origin);
         Some(Problem::new(origin, why))
     }
+}
+
+/// The directory of a Unix socket, if it is not there.
+fn missing_directory(endpoint: &Endpoint) -> Option<&Path> {
+    let Endpoint::Unix(address) = endpoint else { return None };
+    let directory = address.path()?.parent()?;
+    // That of a name alone is the working directory, and empty.
+    (!directory.as_os_str().is_empty() && !directory.is_dir()).then_some(directory)
 }
 
 /// The listeners: those of the flags, or else of the environment, of the file, the default.

@@ -20,7 +20,7 @@ log = 'inof'
 write-timeout = '5 parsec'
 max-frame = '65MiB'
 accept-rate = -1
-admin = 'unix:x'
+admin = 'unix:/'
 log-format = 1979-05-27
 ";
     let expected = "\
@@ -37,7 +37,7 @@ log-format = 1979-05-27
 11:17: `write-timeout`: `5 parsec` is no duration: write a number and a unit, for example 5ms, 10s or 2m
 12:13: `max-frame`: a frame limit of 68157440 bytes is above the 67108864 that the protocol allows
 13:15: `accept-rate`: `-1` is no rate: write how many per second, for example 500 or 50k
-14:9: `admin`: `x` is no absolute path: write for example unix:/run/volleyd/admin.sock
+14:9: `admin`: `unix:/` names no socket: write for example unix:/run/volley.sock
 15:14: `log-format` can't be a datetime: write for example log-format = \"json\"";
     assert_problems(file, expected);
 }
@@ -118,6 +118,7 @@ fn what_else_can_be_wrong_with_a_file() {
             "listen = ['127.0.0.1:0', 5]",
             "1:26: `listen` can't be an integer: write for example listen = \"0.0.0.0:7007\"",
         ),
+        ("listen = 'tls://x:1'", "1:10: `listen`: tls:// is not supported yet: only tcp:// is"),
         ("listen = ['127.0.0.1:0', 'x']", "1:26: `listen`: `x` has no port: write x:7007"),
         (
             "listen = ['127.0.0.1:1', 'tcp://127.0.0.1:1']",

@@ -14,7 +14,11 @@ impl Value for Endpoint {
     const FORM: Form = Form::Text;
 
     fn parse(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|error: EndpointError| error.to_string())
+        let endpoint: Self = text.parse().map_err(|error: EndpointError| error.to_string())?;
+        match endpoint {
+            Self::Tcp(_) => Ok(endpoint),
+            _ => Err(format!("{} is not supported yet: only tcp:// is", endpoint.scheme())),
+        }
     }
 
     fn show(&self) -> String {
