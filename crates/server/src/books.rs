@@ -105,7 +105,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Connections => "the server has as many connections as it may",
-            Self::Source => "your address has as many connections as one may",
+            Self::Source => "you have as many connections as one source may",
             Self::Descriptors => "the server has no file descriptors left",
         })
     }

@@ -640,8 +640,16 @@ impl<S, R> Connection<S, R> {
     fn span(&mut self) -> &Span {
         let seat = &self.member.seat;
         self.span.get_or_insert_with(|| {
+            let credentials = seat.peer.credentials();
             // Of the highest level: a filter that lets a line through must not hide whose it is.
-            Box::new(error_span!("connection", id = seat.id, peer = %seat.peer))
+            Box::new(error_span!(
+                "connection",
+                id = seat.id,
+                peer = %seat.peer,
+                pid = credentials.and_then(|process| process.pid),
+                uid = credentials.map(|process| process.uid),
+                gid = credentials.map(|process| process.gid),
+            ))
         })
     }
 

@@ -1,8 +1,9 @@
 //! A server, seen from outside while it runs.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use volley_proto::Endpoint;
 
 use crate::roster::Roster;
 use crate::{Books, Config, ConnectionStatus, ServiceTimes};
@@ -19,9 +20,9 @@ impl Handle {
         Self { roster }
     }
 
-    /// Where it listens.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.roster.address
+    /// Where it listens, port 0 resolved.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.roster.endpoint
     }
 
     /// The books at this instant. It looks at every open connection: with 10,000 of them that takes

@@ -4,17 +4,16 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 use volley_proto::{Control, Reason, Text};
 
-use crate::Refusal;
 use crate::linger::linger;
+use crate::transport::Transport;
+use crate::{Peer, Refusal};
 
 /// How many refused connections may wait for their peers to read why. Each holds a descriptor of
 /// the reserve for up to a second.
@@ -39,8 +38,14 @@ impl Refusals {
 
     /// Refuses `stream`; `why` is for the peer and for the log. The lingering close is one of
     /// `tasks`, unless too many are at it already.
-    pub(crate) fn refuse(&mut self, mut stream: TcpStream, why: Refusal, tasks: &TaskTracker) {
-        self.tell(&stream, why);
+    pub(crate) fn refuse(
+        &mut self,
+        mut stream: impl Transport,
+        peer: &Peer,
+        why: Refusal,
+        tasks: &TaskTracker,
+    ) {
+        self.tell(peer, why);
         let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned() else {
             close_at_once(&stream, why);
             return;
@@ -56,15 +61,13 @@ impl Refusals {
     }
 
     /// As [`refuse`](Self::refuse), but the descriptor is free again when this returns.
-    pub(crate) fn refuse_at_once(&mut self, stream: &TcpStream, why: Refusal) {
-        self.tell(stream, why);
+    pub(crate) fn refuse_at_once(&mut self, stream: &impl Transport, peer: &Peer, why: Refusal) {
+        self.tell(peer, why);
         close_at_once(stream, why);
     }
 
-    fn tell(&mut self, stream: &TcpStream, why: Refusal) {
-        if let Ok(peer) = stream.peer_addr() {
-            debug!(%peer, %why, "refused");
-        }
+    fn tell(&mut self, peer: &Peer, why: Refusal) {
+        debug!(%peer, %why, "refused");
         self.untold += 1;
         if self.told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
             warn!(refused = self.untold, %why, "refusing connections");
@@ -76,8 +79,8 @@ impl Refusals {
 
 /// Sends what fits, half-closes and throws away what has come, all without waiting. A peer whose
 /// next bytes are still on their way may get a reset, and may read it before the ERROR.
-fn close_at_once(stream: &TcpStream, why: Refusal) {
-    let socket = SockRef::from(stream);
+fn close_at_once(stream: &impl Transport, why: Refusal) {
+    let socket = stream.socket();
     let sent = socket.send(&busy(why)).and_then(|_| socket.shutdown(Shutdown::Write));
     let mut discarded = [std::mem::MaybeUninit::uninit(); 4096];
     // Bounded: a peer may send faster than we discard.

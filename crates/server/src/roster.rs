@@ -1,6 +1,5 @@
 //! The open connections of one listener: who must be woken when the phase changes, and the books.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use volley_proto::Endpoint;
 
 use crate::linger::LINGER;
 use crate::seat::{Orders, Seat};
@@ -22,7 +22,8 @@ const LINGER_AFTER_DEADLINE: Duration = Duration::from_millis(900);
 /// somebody looks at all of them and when the phase changes, never per frame.
 #[derive(Debug)]
 pub(crate) struct Roster {
-    pub(crate) address: SocketAddr,
+    /// Where it listens.
+    pub(crate) endpoint: Endpoint,
     open: Mutex<Open>,
     /// Somebody has come: the sweep, which rests while nobody is there, goes on.
     pub(crate) joined: Notify,
@@ -46,9 +47,9 @@ struct Open {
 }
 
 impl Roster {
-    pub(crate) fn new(address: SocketAddr, config: Config) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, config: Config) -> Self {
         Self {
-            address,
+            endpoint,
             open: Mutex::default(),
             joined: Notify::new(),
             deadline: OnceLock::new(),

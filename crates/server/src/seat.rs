@@ -8,13 +8,13 @@
 //! The connection alone writes its figures, with plain stores: others may see them a moment late,
 //! and never half.
 
-use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::task::Waker;
 
 use tokio::time::Instant;
 
+use crate::Peer;
 use crate::deadlines::Overdue;
 use crate::limits::connections::Permit;
 
@@ -109,7 +109,7 @@ pub(crate) struct Seat {
     /// What the connection keeps, as far as it is counted.
     pub(crate) buffered: AtomicU64,
     pub(crate) id: u64,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Peer,
     pub(crate) accepted_at: Instant,
     /// What the peer called itself in its HELLO; empty if it said none.
     pub(crate) hello: OnceLock<Box<str>>,
@@ -152,7 +152,7 @@ pub(crate) struct Since {
 }
 
 impl Seat {
-    pub(crate) fn new(id: u64, peer: SocketAddr, permit: Permit) -> Self {
+    pub(crate) fn new(id: u64, peer: Peer, permit: Permit) -> Self {
         Self {
             frames: AtomicU64::new(0),
             answered: AtomicU64::new(0),
@@ -311,8 +311,9 @@ mod tests {
 
     #[test]
     fn an_order_keeps_those_before_it_and_what_is_overdue_is_told_once() {
-        let permit = crate::ConnectionLimit::new(1).try_acquire([127, 0, 0, 1].into()).unwrap();
-        let seat = Seat::new(1, "127.0.0.1:1".parse().unwrap(), permit);
+        let peer = Peer::Socket("127.0.0.1:1".parse().unwrap());
+        let permit = crate::ConnectionLimit::new(1).try_acquire(&peer).unwrap();
+        let seat = Seat::new(1, peer, permit);
         assert!(seat.orders().are_none());
         seat.order(Orders::DRAIN);
         seat.order_overdue(Overdue::Lifetime);

@@ -2,29 +2,29 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::accept::{self, Backoff, Fault, fault};
-use crate::bind::{BACKLOG, TUNE_ACCEPTED, tune};
+use crate::bind::BACKLOG;
 use crate::connection::Connection;
 use crate::limits::rate::Bucket;
+use crate::listener::Accepted;
 use crate::refusal::Refusals;
 use crate::roster::Roster;
 use crate::seat::Seat;
 use crate::sweep::sweep;
-use crate::{Books, Config, Handle, Negotiated, Refusal, Responder};
+use crate::transport::Transport;
+use crate::{Books, Config, Handle, Listener, Negotiated, Peer, Refusal, Responder};
 
 /// How many connections are refused in a row for want of descriptors before the others on this
 /// thread, which may free some, get their turn.
@@ -43,7 +43,7 @@ const AFTER_CUT_OFF: Duration = Duration::from_millis(1100);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The listener can't be used: not a listening TCP socket, or broken.
+    /// The listener can't be used: not a listening socket, or broken.
     #[error("cannot accept on the listener")]
     Listener(#[source] io::Error),
 }
@@ -59,8 +59,8 @@ pub enum ServeError {
 ///
 /// [`ServeError`] when nothing can ever be accepted again. A peer's fault, a lack of descriptors
 /// or memory never ends a server.
-pub async fn serve(
-    listener: TcpListener,
+pub async fn serve<L: Listener>(
+    listener: L,
     config: Config,
     shutdown: impl Future,
 ) -> Result<Books, ServeError> {
@@ -76,8 +76,8 @@ pub async fn serve(
 /// # Examples
 ///
 /// See `examples/shout.rs`.
-pub async fn serve_with<R: Responder>(
-    listener: TcpListener,
+pub async fn serve_with<L: Listener, R: Responder>(
+    listener: L,
     config: Config,
     responder: R,
     shutdown: impl Future,
@@ -90,8 +90,8 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// A listener that is going to be served.
 #[derive(Debug)]
-pub struct Server<R = Negotiated> {
-    listener: TcpListener,
+pub struct Server<L = TcpListener, R = Negotiated> {
+    listener: L,
     responder: R,
     roster: Arc<Roster>,
     tasks: TaskTracker,
@@ -103,36 +103,32 @@ pub struct Server<R = Negotiated> {
     paused_until: Option<Instant>,
 }
 
-impl Server {
+impl<L: Listener> Server<L> {
     /// With echoes or receipts for replies.
     ///
     /// # Errors
     ///
-    /// When `listener` is no listening TCP socket.
-    pub fn new(listener: TcpListener, config: Config) -> Result<Self, ServeError> {
+    /// When `listener` is no listening socket.
+    pub fn new(listener: L, config: Config) -> Result<Self, ServeError> {
         let responder = Negotiated::new(config.reply);
         Self::with_responder(listener, config, responder)
     }
 }
 
-impl<R: Responder> Server<R> {
+impl<L: Listener, R: Responder> Server<L, R> {
     /// With replies of your own: each connection gets a clone of `responder`.
     ///
     /// # Errors
     ///
     /// As [`Server::new`].
-    pub fn with_responder(
-        listener: TcpListener,
-        config: Config,
-        responder: R,
-    ) -> Result<Self, ServeError> {
-        tune(&SockRef::from(&listener)).map_err(ServeError::Listener)?;
-        let address = listener.local_addr().map_err(ServeError::Listener)?;
+    pub fn with_responder(listener: L, config: Config, responder: R) -> Result<Self, ServeError> {
+        listener.tune().map_err(ServeError::Listener)?;
+        let endpoint = listener.endpoint().map_err(ServeError::Listener)?;
         accept::spare().take_back();
         Ok(Self {
             listener,
             responder,
-            roster: Arc::new(Roster::new(address, config)),
+            roster: Arc::new(Roster::new(endpoint, config)),
             tasks: TaskTracker::new(),
             refusals: Refusals::new(),
             backoff: Backoff::new(),
@@ -176,7 +172,7 @@ impl<R: Responder> Server<R> {
     }
 
     /// Waits out a pause, then for the next connection.
-    async fn next(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+    async fn next(&mut self) -> Accepted<L> {
         if let Some(until) = self.paused_until {
             sleep_until(until).await;
             self.paused_until = None;
@@ -189,10 +185,7 @@ impl<R: Responder> Server<R> {
     }
 
     /// Serves or refuses a connection, or deals with the error that came in its place.
-    async fn take(
-        &mut self,
-        accepted: io::Result<(TcpStream, SocketAddr)>,
-    ) -> Result<(), ServeError> {
+    async fn take(&mut self, accepted: Accepted<L>) -> Result<(), ServeError> {
         let error = match accepted {
             Ok((stream, peer)) => {
                 self.backoff.reset();
@@ -214,19 +207,19 @@ impl<R: Responder> Server<R> {
         Ok(())
     }
 
-    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
+    fn admit(&mut self, stream: L::Stream, peer: Peer) {
         if let Some(allowance) = &mut self.allowance {
             allowance.spend(1.0);
         }
-        let permit = match self.roster.config().connections.try_acquire(peer.ip()) {
+        let permit = match self.roster.config().connections.try_acquire(&peer) {
             Ok(permit) => permit,
             Err(full) => {
                 self.book_refusals(full.into(), 1);
-                self.refusals.refuse(stream, full.into(), &self.tasks);
+                self.refusals.refuse(stream, &peer, full.into(), &self.tasks);
                 return;
             }
         };
-        if TUNE_ACCEPTED && let Err(error) = tune(&SockRef::from(&stream)) {
+        if let Err(error) = stream.tune() {
             // The peer has gone already; its first read will say so.
             debug!(%peer, %error, "cannot set the socket's options");
         }
@@ -271,8 +264,8 @@ impl<R: Responder> Server<R> {
         let mut spare = accept::spare();
         spare.lend();
         let accepted = self.listener.poll_accept(cx);
-        if let Poll::Ready(Ok((stream, _))) = &accepted {
-            self.refusals.refuse_at_once(stream, Refusal::Descriptors);
+        if let Poll::Ready(Ok((stream, peer))) = &accepted {
+            self.refusals.refuse_at_once(stream, peer, Refusal::Descriptors);
         }
         let refused = matches!(accepted, Poll::Ready(Ok(_)));
         drop(accepted);
@@ -280,13 +273,13 @@ impl<R: Responder> Server<R> {
         Poll::Ready(refused)
     }
 
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Accepted<L>> {
         let _spare = accept::without_spare();
         self.listener.poll_accept(cx)
     }
 
     /// Accepts what is there already, without waiting.
-    async fn accept_now(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    async fn accept_now(&self) -> Option<Accepted<L>> {
         poll_fn(|cx| match self.poll_accept(cx) {
             Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
             Poll::Pending => Poll::Ready(None),

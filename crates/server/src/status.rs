@@ -1,8 +1,8 @@
 //! What can be told of one open connection.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::Peer;
 use crate::seat::{Doing, Seat};
 
 /// What an open connection is doing.
@@ -41,7 +41,7 @@ pub struct ConnectionStatus {
     /// Its number in the log.
     pub id: u64,
     /// Who it is with.
-    pub peer: SocketAddr,
+    pub peer: Peer,
     /// What the peer called itself in its HELLO; empty if it said none.
     pub client: Box<str>,
     /// Since when it is open.

@@ -8,14 +8,29 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::bind::{TUNE_ACCEPTED, tune};
+
 /// A stream to one peer.
-pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send {
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// The socket underneath.
+    fn socket(&self) -> SockRef<'_>;
+
     /// Whether the system holds anything for the next read: bytes, their end, or an error. Asked
     /// of the system itself, which may know more than the runtime has been told yet.
-    fn has_input(&self) -> bool;
+    fn has_input(&self) -> bool {
+        let peeked = self.socket().peek(&mut [MaybeUninit::uninit()]);
+        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
 
     /// What the system knows of the way to the peer; `None` where it tells nothing.
-    fn path(&self) -> Option<PathInfo>;
+    fn path(&self) -> Option<PathInfo> {
+        None
+    }
+
+    /// Sets the options that the listener could not hand on.
+    fn tune(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// How the way to a peer was, as `TCP_INFO` tells it (tcp(7)).
@@ -28,9 +43,8 @@ pub(crate) struct PathInfo {
 }
 
 impl Transport for TcpStream {
-    fn has_input(&self) -> bool {
-        let peeked = SockRef::from(self).peek(&mut [MaybeUninit::uninit()]);
-        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    fn socket(&self) -> SockRef<'_> {
+        self.into()
     }
 
     #[cfg(target_os = "linux")]
@@ -38,9 +52,8 @@ impl Transport for TcpStream {
         tcp_info::read(self)
     }
 
-    #[cfg(not(target_os = "linux"))]
-    fn path(&self) -> Option<PathInfo> {
-        None
+    fn tune(&self) -> io::Result<()> {
+        if TUNE_ACCEPTED { tune(&self.socket()) } else { Ok(()) }
     }
 }
 

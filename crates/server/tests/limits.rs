@@ -18,7 +18,7 @@ fn a_source_over_its_limit_is_refused_and_told_so() {
     let mut peers = [Peer::connect(server.address), Peer::connect(server.address)];
     peers.iter_mut().for_each(|peer| peer.echoes(b"in"));
     let mut over = Peer::connect(server.address);
-    let told = (2, 0, "your address has as many connections as one may".to_owned());
+    let told = (2, 0, "you have as many connections as one source may".to_owned());
     assert_eq!(over.error(), told);
     over.expect_end();
     let mut elsewhere = Peer::connect_from("127.0.0.2", server.address);
@@ -163,7 +163,8 @@ fn a_connection_can_be_looked_at() {
     // The echo may be here before it is booked.
     server.wait_until(|server| server.handle.connections()[0].frames_answered == 1);
     let status = server.handle.connections().remove(0);
-    assert_eq!((status.peer, &*status.client), (peer.local(), "a client"));
+    let who = volley_server::Peer::Socket(peer.local());
+    assert_eq!((status.peer, &*status.client), (who, "a client"));
     assert_eq!((status.frames_received, status.frames_answered, status.payload_bytes), (1, 1, 5));
     assert_eq!((status.bytes_in, status.bytes_out), (16 + 8 + 9, 16 + 9));
     let states = |server: &Server| server.handle.connections()[0].state;

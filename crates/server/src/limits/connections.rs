@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::Refusal;
+use crate::{Peer, Refusal};
 
 /// Descriptors that are not for connections: standard streams, epoll, the waker, signals, the
 /// listeners, the spare one, and the refused connections whose peers are still reading why.
@@ -16,8 +16,8 @@ const RESERVED_DESCRIPTORS: usize = 32;
 /// A counter with two ceilings, one for all connections and one for those of each source. Clones
 /// share the count.
 ///
-/// A source is an IPv4 address, or the first 64 bits of an IPv6 address: that is what one host is
-/// commonly given (RFC 4291, 2.5.4).
+/// A source is an IPv4 address, or the first 64 bits of an IPv6 address, which are what one host is
+/// commonly given (RFC 4291, 2.5.4), or a user of this machine at a Unix socket.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimit {
     inner: Arc<Inner>,
@@ -110,10 +110,11 @@ impl ConnectionLimit {
         self.inner.open.load(Ordering::Relaxed)
     }
 
-    /// Counts one more from `address`, for as long as the permit lives.
-    pub(crate) fn try_acquire(&self, address: IpAddr) -> Result<Permit, Full> {
-        self.inner.enter(Source::of(address))?;
-        Ok(Permit { limit: Arc::clone(&self.inner), source: Source::of(address) })
+    /// Counts one more from `peer`, for as long as the permit lives.
+    pub(crate) fn try_acquire(&self, peer: &Peer) -> Result<Permit, Full> {
+        let source = Source::of(peer);
+        self.inner.enter(source)?;
+        Ok(Permit { limit: Arc::clone(&self.inner), source })
     }
 }
 
@@ -173,10 +174,16 @@ enum Source {
     V4([u8; 4]),
     /// The first 64 bits.
     V6([u8; 8]),
+    /// The user's number.
+    User([u8; 4]),
 }
 
 impl Source {
-    fn of(address: IpAddr) -> Self {
+    fn of(peer: &Peer) -> Self {
+        let address = match peer {
+            Peer::Socket(address) => address.ip(),
+            Peer::Unix(credentials) => return Self::User(credentials.uid.to_ne_bytes()),
+        };
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.octets()),
             IpAddr::V6(address) => {
@@ -202,28 +209,30 @@ impl Drop for Permit {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn ip(text: &str) -> Peer {
+        Peer::Socket(SocketAddr::new(text.parse().unwrap(), 7))
     }
 
     #[test]
     fn clones_share_one_count_and_a_dropped_permit_frees_a_place() {
         let limit = ConnectionLimit::new(2);
         let other = limit.clone();
-        let first = limit.try_acquire(ip("10.0.0.1"));
-        let second = other.try_acquire(ip("10.0.0.2"));
+        let first = limit.try_acquire(&ip("10.0.0.1"));
+        let second = other.try_acquire(&ip("10.0.0.2"));
         assert!(first.is_ok() && second.is_ok());
-        assert_eq!(limit.try_acquire(ip("10.0.0.3")).unwrap_err(), Full::All);
+        assert_eq!(limit.try_acquire(&ip("10.0.0.3")).unwrap_err(), Full::All);
         assert_eq!(other.open(), 2);
         drop(first);
-        assert!(other.try_acquire(ip("10.0.0.3")).is_ok());
+        assert!(other.try_acquire(&ip("10.0.0.3")).is_ok());
     }
 
     #[test]
     fn a_limit_of_zero_refuses_everyone() {
-        assert!(ConnectionLimit::new(0).try_acquire(ip("10.0.0.1")).is_err());
+        assert!(ConnectionLimit::new(0).try_acquire(&ip("10.0.0.1")).is_err());
     }
 
     #[test]
@@ -235,11 +244,11 @@ mod tests {
             ("2001:db8::1", "2001:db8::2", "2001:db8::ffff:0:0:1", "2001:db8:0:1::1"),
         ];
         for (first, second, third, other) in cases {
-            let permits = [first, second].map(|text| limit.try_acquire(ip(text)).unwrap());
-            assert_eq!(limit.try_acquire(ip(third)).unwrap_err(), Full::Source, "{third}");
-            assert!(limit.try_acquire(ip(other)).is_ok(), "{other}");
+            let permits = [first, second].map(|text| limit.try_acquire(&ip(text)).unwrap());
+            assert_eq!(limit.try_acquire(&ip(third)).unwrap_err(), Full::Source, "{third}");
+            assert!(limit.try_acquire(&ip(other)).is_ok(), "{other}");
             drop(permits);
-            assert!(limit.try_acquire(ip(third)).is_ok(), "{third}");
+            assert!(limit.try_acquire(&ip(third)).is_ok(), "{third}");
         }
         assert_eq!(limit.open(), 0);
         assert!(limit.inner.sources.lock().unwrap().is_empty());
@@ -250,16 +259,16 @@ mod tests {
         let process = ConnectionLimit::new(3);
         let listeners = [process.child(), process.child()];
         listeners[0].set_max(1);
-        let first = listeners[0].try_acquire(ip("10.0.0.1")).unwrap();
-        assert_eq!(listeners[0].try_acquire(ip("10.0.0.1")).unwrap_err(), Full::All);
+        let first = listeners[0].try_acquire(&ip("10.0.0.1")).unwrap();
+        assert_eq!(listeners[0].try_acquire(&ip("10.0.0.1")).unwrap_err(), Full::All);
         assert_eq!(process.open(), 1);
-        let more = [(); 2].map(|()| listeners[1].try_acquire(ip("10.0.0.1")).unwrap());
-        assert_eq!(listeners[1].try_acquire(ip("10.0.0.1")).unwrap_err(), Full::All);
+        let more = [(); 2].map(|()| listeners[1].try_acquire(&ip("10.0.0.1")).unwrap());
+        assert_eq!(listeners[1].try_acquire(&ip("10.0.0.1")).unwrap_err(), Full::All);
         assert_eq!((process.open(), listeners[1].open()), (3, 2));
         drop((first, more));
         process.set_max_per_source(1);
-        let kept = listeners[1].try_acquire(ip("10.0.0.1")).unwrap();
-        assert_eq!(listeners[0].try_acquire(ip("10.0.0.1")).unwrap_err(), Full::Source);
+        let kept = listeners[1].try_acquire(&ip("10.0.0.1")).unwrap();
+        assert_eq!(listeners[0].try_acquire(&ip("10.0.0.1")).unwrap_err(), Full::Source);
         drop(kept);
         assert_eq!((process.open(), listeners[0].open(), listeners[1].open()), (0, 0, 0));
     }

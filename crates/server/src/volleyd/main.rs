@@ -191,7 +191,7 @@ async fn keep_manager_informed(
     if readiness.stage() == Stage::Ready {
         notify::ready(&handles);
     }
-    let listeners: Vec<_> = handles.iter().map(Handle::local_addr).collect();
+    let listeners: Vec<_> = handles.iter().map(|handle| handle.endpoint().clone()).collect();
     let feed = async {
         // Cancel safe: a round trip that is given up harms nobody.
         tokio::select! {

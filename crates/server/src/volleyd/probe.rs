@@ -4,10 +4,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use volley_proto::{Control, FrameError, MaxFrame, Parsed, Text, encode_data, parse};
+use volley_proto::{
+    Address, Control, Endpoint, FrameError, MaxFrame, Parsed, Text, encode_data, parse,
+};
 
 /// What a probe calls itself in HELLO, so that the log and the list of connections tell it from
 /// clients.
@@ -28,18 +30,28 @@ pub(crate) enum ProbeError {
     NoFrame(#[source] FrameError),
 }
 
-/// Connects to the listener at `address`, says HELLO, sends an empty frame and awaits its reply.
+/// Connects to the listener at `endpoint`, says HELLO, sends an empty frame and awaits its reply.
 /// An ERROR will do as well: a server that says that it is busy is alive.
 ///
 /// # Errors
 ///
 /// [`ProbeError`] when no reply came within `limit`.
-pub(crate) async fn round_trip(address: SocketAddr, limit: Duration) -> Result<(), ProbeError> {
-    timeout(limit, exchange(reachable(address))).await.unwrap_or(Err(ProbeError::TimedOut(limit)))
+pub(crate) async fn round_trip(endpoint: &Endpoint, limit: Duration) -> Result<(), ProbeError> {
+    timeout(limit, look_at(endpoint)).await.unwrap_or(Err(ProbeError::TimedOut(limit)))
 }
 
-async fn exchange(address: SocketAddr) -> Result<(), ProbeError> {
-    let mut stream = TcpStream::connect(address).await.map_err(ProbeError::Connect)?;
+async fn look_at(endpoint: &Endpoint) -> Result<(), ProbeError> {
+    match endpoint {
+        Endpoint::Tcp(Address::Socket(address)) => {
+            let stream = TcpStream::connect(reachable(*address)).await;
+            exchange(stream.map_err(ProbeError::Connect)?).await
+        }
+        // A listener knows its own address.
+        _ => Err(ProbeError::Connect(io::ErrorKind::Unsupported.into())),
+    }
+}
+
+async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), ProbeError> {
     let mut bytes = Vec::new();
     Control::Hello { wanted: None, name: Text::new(NAME) }.encode(&mut bytes);
     // Empty, as no listener has a limit below that.
@@ -100,9 +112,9 @@ mod tests {
 
     async fn probe_server(config: Config) -> Result<(), ProbeError> {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = listener.local_addr().unwrap();
+        let endpoint = listener.local_addr().unwrap().into();
         let server = tokio::spawn(serve(listener, config, std::future::pending::<()>()));
-        let probed = round_trip(address, LIMIT).await;
+        let probed = round_trip(&endpoint, LIMIT).await;
         server.abort();
         probed
     }
@@ -123,7 +135,7 @@ mod tests {
     /// Probes somebody who says this to each who connects and then, if `closes`, no more.
     async fn probe_one_who_says(bytes: &[u8], closes: bool) -> Result<(), ProbeError> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let endpoint = listener.local_addr().unwrap().into();
         let says = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             // All that the probe sends, so that closing is no reset.
@@ -135,7 +147,7 @@ mod tests {
         };
         let limit = if closes { LIMIT } else { SHORT };
         tokio::select! {
-            probed = round_trip(address, limit) => probed,
+            probed = round_trip(&endpoint, limit) => probed,
             () = async { says.await; std::future::pending().await } => unreachable!(),
         }
     }
@@ -168,9 +180,9 @@ mod tests {
     #[tokio::test]
     async fn nobody_there_is_dead() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let endpoint = listener.local_addr().unwrap().into();
         drop(listener);
-        assert!(matches!(round_trip(address, LIMIT).await, Err(ProbeError::Connect(_))));
+        assert!(matches!(round_trip(&endpoint, LIMIT).await, Err(ProbeError::Connect(_))));
     }
 
     #[test]

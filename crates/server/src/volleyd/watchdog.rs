@@ -2,12 +2,12 @@
 //! back, and not because time has passed: a daemon that runs and answers nobody is started anew.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
+use volley_proto::Endpoint;
 
 use crate::notify;
 use crate::probe::round_trip;
@@ -17,7 +17,7 @@ use crate::probe::round_trip;
 const TRIES: u32 = 3;
 
 /// Feeds the watchdog that the environment tells of, if any, for as long as it is polled.
-pub(crate) async fn feed(listeners: &[SocketAddr]) -> Infallible {
+pub(crate) async fn feed(listeners: &[Endpoint]) -> Infallible {
     let limit = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero());
     match limit.filter(|_| notify::is_heard()) {
         Some(limit) => watch(listeners, limit / TRIES, notify::watchdog).await,
@@ -26,7 +26,7 @@ pub(crate) async fn feed(listeners: &[SocketAddr]) -> Infallible {
 }
 
 /// Calls `alive` after each round in which all listeners answered.
-async fn watch(listeners: &[SocketAddr], every: Duration, mut alive: impl FnMut()) -> Infallible {
+async fn watch(listeners: &[Endpoint], every: Duration, mut alive: impl FnMut()) -> Infallible {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -39,15 +39,18 @@ async fn watch(listeners: &[SocketAddr], every: Duration, mut alive: impl FnMut(
 }
 
 /// Whether each listener answers a frame within `limit`; tells of those that don't.
-async fn all_answer(listeners: &[SocketAddr], limit: Duration) -> bool {
+async fn all_answer(listeners: &[Endpoint], limit: Duration) -> bool {
     let mut probes = JoinSet::new();
-    for &address in listeners {
-        probes.spawn(async move { (address, round_trip(address, limit).await) });
+    for endpoint in listeners.iter().cloned() {
+        probes.spawn(async move {
+            let probed = round_trip(&endpoint, limit).await;
+            (endpoint, probed)
+        });
     }
     let mut all = true;
-    for (address, probed) in probes.join_all().await {
+    for (endpoint, probed) in probes.join_all().await {
         if let Err(error) = probed {
-            warn!(endpoint = %format_args!("tcp://{address}"), %error, "a listener does not answer");
+            warn!(%endpoint, %error, "a listener does not answer");
             all = false;
         }
     }
@@ -68,11 +71,11 @@ mod tests {
     const EVERY: Duration = Duration::from_millis(20);
 
     /// Where a server answers until the runtime ends.
-    fn healthy() -> SocketAddr {
+    fn healthy() -> Endpoint {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = listener.local_addr().unwrap();
+        let endpoint = listener.local_addr().unwrap().into();
         tokio::spawn(serve(listener, Config::default(), std::future::pending::<()>()));
-        address
+        endpoint
     }
 
     #[tokio::test]
@@ -94,7 +97,7 @@ mod tests {
     #[tokio::test]
     async fn one_listener_that_accepts_and_never_answers_starves_it() {
         let stuck = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let listeners = [healthy(), stuck.local_addr().unwrap()];
+        let listeners = [healthy(), stuck.local_addr().unwrap().into()];
         // Each round comes by here; it is over when the next one does.
         let rounds = async {
             let mut streams = Vec::new();

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use volley_proto::ReplyKind;
+use volley_proto::{Address, Endpoint, ReplyKind};
 use volley_server::{Books, Config, End, Handle, Negotiated, Responder, ServeError, bind};
 
 use super::LIMIT;
@@ -64,7 +64,7 @@ impl Server {
             let _ = done.send(served);
         });
         let handle: Handle = handle.recv_timeout(LIMIT).unwrap();
-        let address = handle.local_addr();
+        let Endpoint::Tcp(Address::Socket(address)) = *handle.endpoint() else { unreachable!() };
         Self { address, handle, shutdown: Some(shutdown), outcome: Some(outcome) }
     }
 

@@ -1,9 +1,8 @@
 //! The open connections, as JSON.
 
-use std::net::SocketAddr;
-
 use serde::Serialize;
-use volley_server::{ConnectionStatus, Handle};
+use volley_proto::Endpoint;
+use volley_server::{ConnectionStatus, Credentials, Handle};
 
 /// How many are shown unless more are asked for.
 pub(super) const DEFAULT_LIMIT: usize = 1000;
@@ -24,7 +23,10 @@ pub(super) struct Listing {
 struct Shown {
     id: u64,
     listener: String,
-    peer: SocketAddr,
+    peer: String,
+    /// Of a process of this machine, with what the system tells of it.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    process: Option<Process>,
     client: Box<str>,
     state: &'static str,
     age_seconds: f64,
@@ -36,12 +38,19 @@ struct Shown {
     buffered_bytes: u64,
 }
 
+#[derive(Debug, Serialize)]
+struct Process {
+    pid: Option<u32>,
+    uid: u32,
+    gid: u32,
+}
+
 impl Listing {
     /// Of all listeners, the `limit` oldest.
     pub(super) fn of(handles: &[Handle], limit: usize) -> Self {
-        let mut open: Vec<(SocketAddr, ConnectionStatus)> = Vec::new();
+        let mut open: Vec<(&Endpoint, ConnectionStatus)> = Vec::new();
         for handle in handles {
-            let listener = handle.local_addr();
+            let listener = handle.endpoint();
             open.extend(handle.connections().into_iter().map(|status| (listener, status)));
         }
         open.sort_unstable_by_key(|(_, status)| status.id);
@@ -53,11 +62,12 @@ impl Listing {
 }
 
 impl Shown {
-    fn of(listener: SocketAddr, status: ConnectionStatus) -> Self {
+    fn of(listener: &Endpoint, status: ConnectionStatus) -> Self {
         Self {
             id: status.id,
-            listener: format!("tcp://{listener}"),
-            peer: status.peer,
+            listener: listener.to_string(),
+            peer: status.peer.to_string(),
+            process: status.peer.credentials().map(Process::of),
             client: status.client,
             state: status.state.label(),
             age_seconds: status.age.as_secs_f64(),
@@ -68,5 +78,12 @@ impl Shown {
             bytes_out: status.bytes_out,
             buffered_bytes: status.buffered,
         }
+    }
+}
+
+impl Process {
+    const fn of(credentials: Credentials) -> Self {
+        let Credentials { pid, uid, gid, .. } = credentials;
+        Self { pid, uid, gid }
     }
 }

@@ -1,11 +1,11 @@
 //! Whether frames come back: a real one through each listener.
 
-use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use volley_proto::Endpoint;
 
 use crate::probe::round_trip;
 
@@ -19,7 +19,7 @@ pub(super) type Verdict = Result<(), String>;
 /// Looks at the listeners, one look at a time.
 #[derive(Debug)]
 pub(super) struct Liveness {
-    addresses: Vec<SocketAddr>,
+    listeners: Vec<Endpoint>,
     /// For each frame.
     limit: Duration,
     /// The last look, which may still be under way.
@@ -27,13 +27,13 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
-    pub(super) fn of(addresses: Vec<SocketAddr>) -> Self {
-        Self::within(LIMIT, addresses)
+    pub(super) fn of(listeners: Vec<Endpoint>) -> Self {
+        Self::within(LIMIT, listeners)
     }
 
-    fn within(limit: Duration, addresses: Vec<SocketAddr>) -> Self {
+    fn within(limit: Duration, listeners: Vec<Endpoint>) -> Self {
         // None is under way: its sender is gone.
-        Self { addresses, limit, look: Mutex::new(watch::channel(None).1) }
+        Self { listeners, limit, look: Mutex::new(watch::channel(None).1) }
     }
 
     /// Looks whether all listeners answer. Those who ask while a look is under way share it: many
@@ -51,10 +51,10 @@ impl Liveness {
         // The sender lives exactly as long as the look.
         if last.has_changed().is_err() {
             let (sender, receiver) = watch::channel(None);
-            let (addresses, limit) = (self.addresses.clone(), self.limit);
+            let (listeners, limit) = (self.listeners.clone(), self.limit);
             // A task of its own: it goes on when those who asked have gone.
             tokio::spawn(async move {
-                sender.send_replace(Some(look_at(&addresses, limit).await));
+                sender.send_replace(Some(look_at(listeners, limit).await));
             });
             *last = receiver;
         }
@@ -62,12 +62,12 @@ impl Liveness {
     }
 }
 
-async fn look_at(addresses: &[SocketAddr], limit: Duration) -> Verdict {
+async fn look_at(listeners: Vec<Endpoint>, limit: Duration) -> Verdict {
     let mut probes = JoinSet::new();
-    for &address in addresses {
+    for endpoint in listeners {
         probes.spawn(async move {
-            let probed = round_trip(address, limit).await;
-            probed.map_err(|error| format!("tcp://{address}: {error}"))
+            let probed = round_trip(&endpoint, limit).await;
+            probed.map_err(|error| format!("{endpoint}: {error}"))
         });
     }
     let mut wrong: Vec<_> = probes.join_all().await.into_iter().filter_map(Result::err).collect();
@@ -95,23 +95,23 @@ mod tests {
     const SHORT: Duration = Duration::from_secs(2);
 
     /// A listener that is served, and what shows its books.
-    fn served(config: Config) -> (SocketAddr, volley_server::Handle) {
+    fn served(config: Config) -> (Endpoint, volley_server::Handle) {
         let server = Server::new(bind("127.0.0.1:0".parse().unwrap()).unwrap(), config).unwrap();
         let handle = server.handle();
         tokio::spawn(server.run(std::future::pending::<()>()));
-        (handle.local_addr(), handle)
+        (handle.endpoint().clone(), handle)
     }
 
-    async fn silent() -> (SocketAddr, TcpListener) {
+    async fn silent() -> (Endpoint, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        (listener.local_addr().unwrap(), listener)
+        (listener.local_addr().unwrap().into(), listener)
     }
 
     #[tokio::test]
     async fn all_is_well_while_every_listener_answers() {
         let listeners = [served(Config::default()), served(Config::default())];
-        let liveness =
-            Liveness::within(LONG, listeners.iter().map(|(address, _)| *address).collect());
+        let endpoints = listeners.iter().map(|(endpoint, _)| endpoint.clone()).collect();
+        let liveness = Liveness::within(LONG, endpoints);
         assert_eq!(liveness.look().await, Ok(()));
         for (_, handle) in listeners {
             assert_eq!((handle.books().accepted, handle.books().frames_answered), (1, 1));
@@ -122,8 +122,8 @@ mod tests {
     async fn a_listener_that_is_full_is_alive() {
         let mut config = Config::default();
         config.connections = ConnectionLimit::new(0);
-        let (address, handle) = served(config);
-        assert_eq!(Liveness::within(LONG, vec![address]).look().await, Ok(()));
+        let (endpoint, handle) = served(config);
+        assert_eq!(Liveness::within(LONG, vec![endpoint]).look().await, Ok(()));
         assert_eq!(handle.books().refused(), 1);
     }
 
@@ -131,22 +131,23 @@ mod tests {
     async fn one_listener_that_does_not_answer_is_named() {
         let (good, _) = served(Config::default());
         let (bad, _listener) = silent().await;
-        let verdict = Liveness::within(SHORT, vec![good, bad]).look().await;
-        assert_eq!(verdict, Err(format!("tcp://{bad}: no reply within 2s")));
+        let verdict = Liveness::within(SHORT, vec![good, bad.clone()]).look().await;
+        assert_eq!(verdict, Err(format!("{bad}: no reply within 2s")));
     }
 
     #[tokio::test]
     async fn a_listener_that_is_gone_is_dead() {
-        let (address, listener) = silent().await;
+        let (endpoint, listener) = silent().await;
         drop(listener);
-        let error = Liveness::within(LONG, vec![address]).look().await.unwrap_err();
-        assert!(error.starts_with(&format!("tcp://{address}: cannot connect: ")), "{error}");
+        let verdict = Liveness::within(LONG, vec![endpoint.clone()]).look().await;
+        let error = verdict.unwrap_err();
+        assert!(error.starts_with(&format!("{endpoint}: cannot connect: ")), "{error}");
     }
 
     #[tokio::test]
     async fn many_who_ask_at_once_share_one_look_and_the_next_one_is_new() {
-        let (address, listener) = silent().await;
-        let liveness = Arc::new(Liveness::within(LONG, vec![address]));
+        let (endpoint, listener) = silent().await;
+        let liveness = Arc::new(Liveness::within(LONG, vec![endpoint]));
         for _ in 0..2 {
             let mut looks = JoinSet::new();
             for _ in 0..50 {

@@ -143,7 +143,7 @@ struct Listener {
 impl Listener {
     fn look(handle: &Handle) -> Self {
         Self {
-            endpoint: format!("tcp://{}", handle.local_addr()),
+            endpoint: handle.endpoint().to_string(),
             books: handle.books(),
             service_times: handle.service_times(),
         }

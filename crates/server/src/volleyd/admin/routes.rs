@@ -44,10 +44,10 @@ pub(super) struct Routes {
 impl Routes {
     pub(super) fn new(observed: Observed) -> Self {
         let observed = Arc::new(observed);
-        let addresses = observed.handles.iter().map(|handle| handle.local_addr()).collect();
+        let listeners = observed.handles.iter().map(|handle| handle.endpoint().clone()).collect();
         Self {
             metrics: Metrics::new(Arc::clone(&observed)),
-            liveness: Liveness::of(addresses),
+            liveness: Liveness::of(listeners),
             observed,
         }
     }
