@@ -6,18 +6,21 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
-use tokio::net::TcpListener;
-use volley_proto::Endpoint;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use volley_proto::{Endpoint, UnixAddress};
 
-use crate::Peer;
 use crate::bind::tune;
 use crate::transport::Transport;
+use crate::{Credentials, Peer};
 
-/// A bound socket that [`serve`](crate::serve) can take: a [`TcpListener`] of Tokio.
+/// A bound socket that [`serve`](crate::serve) can take: a [`TcpListener`] or a [`UnixListener`] of
+/// Tokio.
 #[expect(private_bounds, reason = "no other crate can bring a listener of its own yet")]
 pub trait Listener: Accept {}
 
 impl Listener for TcpListener {}
+
+impl Listener for UnixListener {}
 
 /// What the accept loop asks of a listener.
 pub(crate) trait Accept: fmt::Debug + Send + Sync + Unpin + 'static {
@@ -37,7 +40,7 @@ pub(crate) trait Accept: fmt::Debug + Send + Sync + Unpin + 'static {
 pub(crate) type Accepted<L> = io::Result<(<L as Accept>::Stream, Peer)>;
 
 impl Accept for TcpListener {
-    type Stream = tokio::net::TcpStream;
+    type Stream = TcpStream;
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Accepted<Self>> {
         let (stream, address) = ready!(Self::poll_accept(self, cx))?;
@@ -50,5 +53,30 @@ impl Accept for TcpListener {
 
     fn tune(&self) -> io::Result<()> {
         tune(&SockRef::from(self))
+    }
+}
+
+impl Accept for UnixListener {
+    type Stream = UnixStream;
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Accepted<Self>> {
+        let (stream, _) = ready!(Self::poll_accept(self, cx))?;
+        // The system noted them when the peer connected, so they are there.
+        let process = stream.peer_cred().map_err(|_| io::ErrorKind::ConnectionAborted)?;
+        let credentials = Credentials {
+            pid: process.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|&pid| pid > 0),
+            uid: process.uid(),
+            gid: process.gid(),
+        };
+        Poll::Ready(Ok((stream, Peer::Unix(credentials))))
+    }
+
+    fn endpoint(&self) -> io::Result<Endpoint> {
+        let address = UnixAddress::of(&self.local_addr()?.into());
+        Ok(address.ok_or(io::ErrorKind::AddrNotAvailable)?.into())
+    }
+
+    fn tune(&self) -> io::Result<()> {
+        Ok(())
     }
 }

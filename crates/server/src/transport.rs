@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::bind::{TUNE_ACCEPTED, tune};
 
@@ -57,6 +57,12 @@ impl Transport for TcpStream {
     }
 }
 
+impl Transport for UnixStream {
+    fn socket(&self) -> SockRef<'_> {
+        self.into()
+    }
+}
+
 /// Linux's `TCP_INFO`, which no crate reads in a safe way: nix has the macro for it.
 #[cfg(target_os = "linux")]
 mod tcp_info {
@@ -103,23 +109,33 @@ mod tcp_info {
 mod tests {
     use std::io::Write;
 
+    use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
     use super::*;
 
     /// The runtime is not asked in between, so it can't know of what the peer does.
-    #[tokio::test]
-    async fn the_system_tells_of_bytes_and_of_their_end_before_the_runtime_does() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
+    async fn system_tells_before_the_runtime_does(
+        mut stream: impl Transport,
+        mut peer: impl Write,
+    ) {
         assert!(!stream.has_input());
         peer.write_all(b"x").unwrap();
         assert!(stream.has_input());
-        stream.readable().await.unwrap();
-        assert_eq!(stream.try_read(&mut [0; 8]).unwrap(), 1);
+        assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 1);
         assert!(!stream.has_input());
         drop(peer);
         assert!(stream.has_input());
+    }
+
+    #[tokio::test]
+    async fn the_system_tells_of_bytes_and_of_their_end_before_the_runtime_does() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        system_tells_before_the_runtime_does(stream, peer).await;
+        let (stream, peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        system_tells_before_the_runtime_does(UnixStream::from_std(stream).unwrap(), peer).await;
     }
 }
