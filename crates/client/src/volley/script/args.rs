@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, ValueEnum};
 use volley_cli::parse_timeout;
+use volley_client::advice::parse_endpoint;
 use volley_proto::Endpoint;
 
 use crate::args::HELP;
@@ -49,7 +50,7 @@ pub(crate) struct ScriptArgs {
     pub(super) paths: Vec<PathBuf>,
 
     /// Where to connect, unless a script says
-    #[arg(long, value_name = "ENDPOINT", env = "VOLLEY_TO", default_value_t)]
+    #[arg(long, value_name = "ENDPOINT", env = "VOLLEY_TO", default_value_t, value_parser = parse_endpoint)]
     pub(super) to: Endpoint,
 
     /// How long a statement may wait for the server, unless a script says

@@ -11,6 +11,7 @@ use volley_cli::{
     Misread, format_bytes, parse_bytes, parse_count, parse_duration, parse_timeout, suggest,
 };
 use volley_client::Hello;
+use volley_client::advice::parse_endpoint;
 use volley_proto::{MaxFrame, Reason, ReplyKind};
 
 use super::error::Fault;
@@ -139,7 +140,7 @@ impl<'a> Words<'a, '_> {
     }
 
     fn endpoint(&mut self) -> Result<volley_proto::Endpoint, Fault<'a>> {
-        self.word("an endpoint")?.read(|text| text.parse().map_err(to_string))
+        self.word("an endpoint")?.read(parse_endpoint)
     }
 
     fn hello(&mut self) -> Result<Hello, Fault<'a>> {
@@ -422,8 +423,4 @@ fn undecodable<'a>(word: &Word<'a>, error: DecodeError) -> Fault<'a> {
         .and_then(|at| word.place.get(at - 1..at))
         .unwrap_or(word.place);
     Misread::new(place, error.to_string()).into()
-}
-
-fn to_string(error: impl ToString) -> String {
-    error.to_string()
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
 use volley_cli::parse_timeout;
+use volley_client::advice::parse_endpoint;
 use volley_proto::Endpoint;
 
 use crate::args::HELP;
@@ -34,7 +35,7 @@ Exit codes:
   130, 143  ended by Ctrl-C, SIGTERM")]
 pub(crate) struct ShellArgs {
     /// Where to send
-    #[arg(long, value_name = "ENDPOINT", env = "VOLLEY_TO", default_value_t)]
+    #[arg(long, value_name = "ENDPOINT", env = "VOLLEY_TO", default_value_t, value_parser = parse_endpoint)]
     pub(super) to: Endpoint,
 
     #[command(flatten)]
