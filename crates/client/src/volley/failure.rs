@@ -9,8 +9,6 @@ use volley_client::Error;
 use volley_client::advice::{exit, with_hint};
 use volley_proto::ReplyKind;
 
-use crate::send::InputError;
-
 /// Why the program does not exit 0.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -27,8 +25,9 @@ pub(crate) enum Failure {
     Deadline { after: Duration, replies: u64, outstanding: usize },
     #[error("not done within {}: nobody reads what is printed", format_duration(*after))]
     Unread { after: Duration },
-    #[error(transparent)]
-    Input(#[from] InputError),
+    /// What the user wants to be sent cannot be.
+    #[error("{message}")]
+    Input { message: String, exit: Exit },
     #[error("{0}")]
     Usage(String),
     #[error("cannot write to stdout: {source}")]
@@ -54,12 +53,11 @@ impl Failure {
             Self::Client(error) => exit(error),
             Self::Mismatches { .. } | Self::Lost { .. } | Self::NotGranted { .. } => Exit::Failure,
             Self::Deadline { .. } | Self::Unread { .. } => Exit::TryAgain,
-            Self::Input(error) => error.exit(),
             Self::Usage(_) => Exit::Usage,
             Self::Create { .. } => Exit::CannotCreate,
             Self::Stdout { .. } | Self::Write { .. } | Self::Terminal { .. } => Exit::Io,
             Self::Setup { .. } => Exit::Unavailable,
-            Self::Signal(exit) | Self::Told(exit) => *exit,
+            Self::Input { exit, .. } | Self::Signal(exit) | Self::Told(exit) => *exit,
         }
     }
 

@@ -21,7 +21,6 @@ use volley_client::{Hello, Options, Tap};
 use volley_proto::ReplyKind;
 
 pub(crate) use args::{InputFormat, OutputFormat, SendArgs};
-pub(crate) use input::InputError;
 
 use crate::check::Check;
 use crate::failure::{Failure, tell};

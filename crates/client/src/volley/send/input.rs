@@ -9,7 +9,6 @@ use std::ffi::OsString;
 
 use bytes::Bytes;
 
-pub(crate) use error::InputError;
 use origin::Origin;
 use reader::Reader;
 use split::Split;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use volley_cli::Exit;
 
 use crate::decode::DecodeError;
+use crate::failure::Failure;
 
 /// Why there is no next frame.
 #[derive(Debug, thiserror::Error)]
@@ -29,14 +30,15 @@ pub(crate) enum InputError {
     Thread { place: Place, source: io::Error },
 }
 
-impl InputError {
-    pub(crate) const fn exit(&self) -> Exit {
-        match self {
-            Self::Missing { .. } => Exit::NoInput,
-            Self::Read { .. } => Exit::Io,
-            Self::Thread { .. } => Exit::Unavailable,
+impl From<InputError> for Failure {
+    fn from(error: InputError) -> Self {
+        let exit = match error {
+            InputError::Missing { .. } => Exit::NoInput,
+            InputError::Read { .. } => Exit::Io,
+            InputError::Thread { .. } => Exit::Unavailable,
             _ => Exit::BadData,
-        }
+        };
+        Self::Input { message: error.to_string(), exit }
     }
 }
 
