@@ -7,9 +7,9 @@ use volley_proto::{
 };
 
 use crate::deadlines::OverdueError;
+use crate::framing::{Cut, Framed};
 use crate::responder::{Clock, Request, Responder, Slot};
 use crate::scratch::WRITE_LEN;
-use crate::unsent::{frame_end, is_data};
 
 /// The replies to the frames at the front of `input`, gathered to be written at once.
 ///
@@ -220,8 +220,8 @@ fn welcome(granted: ReplyKind, max_frame: MaxFrame, replies: &mut Vec<u8>) {
 #[cold]
 fn cut(replies: &mut Vec<u8>, mut data_frames: u64) {
     let mut at = 0;
-    while let Some(end) = frame_end(replies, at) {
-        let is_data = is_data(replies, at);
+    while let Some(end) = Framed::frame_end(replies, at) {
+        let is_data = Framed::is_data(replies, at);
         if is_data && data_frames == 0 {
             break;
         }

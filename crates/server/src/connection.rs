@@ -12,6 +12,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::marker::PhantomData;
 use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -23,10 +24,11 @@ use tokio::io::ReadBuf;
 use tokio::task::yield_now;
 use tokio_util::io::poll_read_buf;
 use tracing::{Level, Span, debug, error_span, info, warn};
-use volley_proto::{Control, MaxFrame, Parsed, Reason, Text, parse};
+use volley_proto::{Control, MaxFrame, Reason, Text};
 
-use crate::answer::{FaultError, Progress, Stop, answer};
+use crate::answer::{FaultError, Progress, Stop};
 use crate::deadlines::Overdue;
+use crate::framing::Cut;
 use crate::linger::Linger;
 use crate::roster::{Membership, Roster};
 use crate::scratch::{self, READ_LEN, Scratch};
@@ -46,7 +48,7 @@ const BYTES_PER_TURN: u64 = READ_LEN as u64;
 
 /// Serves one peer, as the body of one task.
 #[derive(Debug)]
-pub(crate) struct Connection<S, R> {
+pub(crate) struct Connection<S, R, F: Cut> {
     stream: S,
     responder: R,
     max_frame: MaxFrame,
@@ -72,9 +74,10 @@ pub(crate) struct Connection<S, R> {
     /// Made when there is first something to say: while it is open, a subscriber keeps some 240
     /// bytes for it, a quarter of what an idle connection takes.
     span: Option<Box<Span>>,
+    framing: PhantomData<F>,
 }
 
-impl<S: Transport, R: Responder> Connection<S, R> {
+impl<S: Transport, R: Responder, F: Cut> Connection<S, R, F> {
     /// Counts as accepted from here on.
     pub(crate) fn new(stream: S, responder: R, roster: Arc<Roster>, seat: Arc<Seat>) -> Self {
         let config = roster.config();
@@ -94,6 +97,7 @@ impl<S: Transport, R: Responder> Connection<S, R> {
             linger: None,
             is_seated: false,
             span: None,
+            framing: PhantomData,
         }
     }
 
@@ -165,7 +169,7 @@ impl<S: Transport, R: Responder> Connection<S, R> {
                 return Poll::Pending;
             }
         }
-        let Ok(Parsed::Incomplete { needs }) = parse(&self.kept, self.max_frame) else {
+        let Some(needs) = F::needs(&self.kept, self.max_frame) else {
             let kept = mem::take(&mut self.kept);
             return Poll::Ready(self.answer_owned(cx, kept, &mut scratch.replies, None));
         };
@@ -248,18 +252,20 @@ impl<S: Transport, R: Responder> Connection<S, R> {
         Err(End::Error(self.fault.as_ref().map_or(Reason::Internal, |fault| fault.reason())))
     }
 
-    /// Ends the connection with an ERROR behind the replies so far.
+    /// Ends the connection, with an ERROR behind the replies so far if the peer can read one.
     fn fail(&mut self, fault: FaultError) {
-        let mut frame = Vec::new();
-        fault.encode(self.seat().frames(), &mut frame);
-        self.unsent = Unsent::keep(frame, 0, None);
+        if F::HAS_CONTROL {
+            let mut frame = Vec::new();
+            fault.encode(self.seat().frames(), &mut frame);
+            self.unsent = Unsent::keep(frame, 0, None);
+        }
         self.fault = Some(Box::new(fault));
     }
 
     /// How long the frame is that has begun to arrive, with its head; 0 if none has.
     fn needs(&self) -> u64 {
-        match parse(&self.kept, self.max_frame) {
-            Ok(Parsed::Incomplete { needs }) if !self.kept.is_empty() => needs as u64,
+        match F::needs(&self.kept, self.max_frame) {
+            Some(needs) if !self.kept.is_empty() => needs as u64,
             _ => 0,
         }
     }
@@ -307,7 +313,7 @@ impl<S: Transport, R: Responder> Connection<S, R> {
         }
         scratch.input[..kept].copy_from_slice(&self.kept);
         let input = &scratch.input[..end];
-        let done = self.answer(cx, input, &mut scratch.replies, started, Unsent::copy)?;
+        let done = self.answer(cx, input, &mut scratch.replies, started, Unsent::copy::<F>)?;
         self.keep(&input[done..]);
         Poll::Ready(Ok(()))
     }
@@ -382,7 +388,7 @@ impl<S: Transport, R: Responder> Connection<S, R> {
                 owed = Some(written);
                 Unsent::default()
             } else {
-                Unsent::copy(replies, written, started)
+                Unsent::copy::<F>(replies, written, started)
             }
         });
         if let Some(written) = owed {
@@ -409,7 +415,7 @@ impl<S: Transport, R: Responder> Connection<S, R> {
         mut stash: impl FnMut(&[u8], usize, Option<Started>) -> Unsent,
     ) -> Result<usize, End> {
         let input = match &self.throttle {
-            Some(throttle) => &input[..throttle.front(input)],
+            Some(throttle) => &input[..throttle.front::<F>(input)],
             None => input,
         };
         let mut done = 0;
@@ -418,7 +424,7 @@ impl<S: Transport, R: Responder> Connection<S, R> {
             let batch = &input[done..];
             let mut progress = self.progress();
             let answered =
-                answer(batch, self.max_frame, &mut progress, &mut self.responder, gathered);
+                F::answer(batch, self.max_frame, &mut progress, &mut self.responder, gathered);
             done += answered.consumed;
             let replies =
                 if gathered.is_empty() { &batch[..answered.echoed] } else { gathered.as_slice() };
@@ -460,7 +466,7 @@ impl<S: Transport, R: Responder> Connection<S, R> {
         if let Some(throttle) = &mut self.throttle {
             throttle.spend_frames(frames - self.member.seat.frames());
         }
-        self.member.seat.show_frames(frames, bytes, frames - self.unsent.frames());
+        self.member.seat.show_frames(frames, bytes, frames - self.unsent.frames::<F>());
         if let Some(hello) = hello {
             // The first and only one: a second HELLO is a fault.
             let _ = self.seat().hello.set(hello);
@@ -472,7 +478,7 @@ impl<S: Transport, R: Responder> Connection<S, R> {
     fn show_frames(&self) {
         let seat = self.seat();
         let frames = seat.frames();
-        seat.show_frames(frames, seat.payload_bytes(), frames - self.unsent.frames());
+        seat.show_frames(frames, seat.payload_bytes(), frames - self.unsent.frames::<F>());
     }
 
     /// Counts what has been written of the replies that had to wait.
@@ -531,7 +537,7 @@ impl<S: Transport, R: Responder> Connection<S, R> {
 
     /// Tells the peer, if it takes it at once, that the drain deadline is over.
     fn say_cut_off(&mut self, cx: &mut Context<'_>) {
-        if self.unsent.rest().is_none() && self.fault.is_none() {
+        if F::HAS_CONTROL && self.unsent.rest().is_none() && self.fault.is_none() {
             let text = Text::new("the server is shutting down and waits no longer");
             let last_seq = self.seat().frames();
             let mut frame = Vec::new();
@@ -606,11 +612,11 @@ impl<S: Transport, R: Responder> Connection<S, R> {
 }
 
 /// Nothing in it is ever pinned.
-impl<S, R> Unpin for Connection<S, R> {}
+impl<S, R, F: Cut> Unpin for Connection<S, R, F> {}
 
 /// Serves the peer to the end and leaves the record of it. Written by hand: an `async` block would
 /// hold 48 bytes more, for each idle connection.
-impl<S: Transport, R: Responder> Future for Connection<S, R> {
+impl<S: Transport, R: Responder, F: Cut> Future for Connection<S, R, F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -631,7 +637,7 @@ impl<S: Transport, R: Responder> Future for Connection<S, R> {
     }
 }
 
-impl<S, R> Connection<S, R> {
+impl<S, R, F: Cut> Connection<S, R, F> {
     #[inline]
     fn seat(&self) -> &Seat {
         &self.member.seat
@@ -657,11 +663,11 @@ impl<S, R> Connection<S, R> {
     fn unanswered(&self) -> u64 {
         let panicked = matches!(self.fault.as_deref(), Some(FaultError::Panicked));
         // Without a frame it was the greeting that failed.
-        self.unsent.frames() + u64::from(panicked && self.seat().frames() > 0)
+        self.unsent.frames::<F>() + u64::from(panicked && self.seat().frames() > 0)
     }
 }
 
-impl<S, R> Drop for Connection<S, R> {
+impl<S, R, F: Cut> Drop for Connection<S, R, F> {
     /// Enters the connection into the books, also when its task was dropped half-way.
     fn drop(&mut self) {
         self.member.roster.buffers.recount(&self.seat().buffered, 0);
@@ -694,13 +700,13 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::*;
-    use crate::Negotiated;
+    use crate::{Framed, Negotiated};
 
     /// Its task then fits into 256 bytes, a multiple of the 128 to which Tokio aligns tasks. More
     /// would cost 128 bytes for each idle connection.
     #[test]
     fn the_future_of_a_connection_stays_small() {
-        let len = size_of::<Connection<TcpStream, Negotiated>>();
+        let len = size_of::<Connection<TcpStream, Negotiated, Framed>>();
         assert!(len <= 144, "{len} bytes");
     }
 }

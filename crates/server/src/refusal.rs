@@ -25,6 +25,8 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Turns connections away.
 #[derive(Debug)]
 pub(crate) struct Refusals {
+    /// Whether peers can read why.
+    explains: bool,
     lingering: Arc<Semaphore>,
     /// Refused since it was last told.
     untold: u64,
@@ -32,8 +34,8 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    pub(crate) fn new() -> Self {
-        Self { lingering: Arc::new(Semaphore::new(LINGERING)), untold: 0, told_at: None }
+    pub(crate) fn new(explains: bool) -> Self {
+        Self { explains, lingering: Arc::new(Semaphore::new(LINGERING)), untold: 0, told_at: None }
     }
 
     /// Refuses `stream`; `why` is for the peer and for the log. The lingering close is one of
@@ -47,11 +49,11 @@ impl Refusals {
     ) {
         self.tell(peer, why);
         let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned() else {
-            close_at_once(&stream, why);
+            self.close_at_once(&stream, why);
             return;
         };
+        let bytes = self.busy(why);
         tasks.spawn(async move {
-            let bytes = busy(why);
             // The send buffer of a new connection is empty: this waits for nobody.
             if matches!(timeout(TELL_EVERY, stream.write_all(&bytes)).await, Ok(Ok(()))) {
                 linger(&mut stream).await;
@@ -63,7 +65,32 @@ impl Refusals {
     /// As [`refuse`](Self::refuse), but the descriptor is free again when this returns.
     pub(crate) fn refuse_at_once(&mut self, stream: &impl Transport, peer: &Peer, why: Refusal) {
         self.tell(peer, why);
-        close_at_once(stream, why);
+        self.close_at_once(stream, why);
+    }
+
+    /// Sends what fits, half-closes and throws away what has come, all without waiting. A peer
+    /// whose next bytes are still on their way may get a reset, and may read it before the ERROR.
+    fn close_at_once(&self, stream: &impl Transport, why: Refusal) {
+        let socket = stream.socket();
+        let sent = socket.send(&self.busy(why)).and_then(|_| socket.shutdown(Shutdown::Write));
+        let mut discarded = [std::mem::MaybeUninit::uninit(); 4096];
+        // Bounded: a peer may send faster than we discard.
+        let rounds = if sent.is_ok() { 64 } else { 0 };
+        for _ in 0..rounds {
+            if !matches!(socket.recv(&mut discarded), Ok(1..)) {
+                break;
+            }
+        }
+    }
+
+    /// The ERROR that says why; nothing to a peer that can read none.
+    fn busy(&self, why: Refusal) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if self.explains {
+            Control::Error { reason: Reason::Busy, last_seq: 0, text: Text::new(why.to_string()) }
+                .encode(&mut bytes);
+        }
+        bytes
     }
 
     fn tell(&mut self, peer: &Peer, why: Refusal) {
@@ -75,28 +102,6 @@ impl Refusals {
             self.told_at = Some(Instant::now());
         }
     }
-}
-
-/// Sends what fits, half-closes and throws away what has come, all without waiting. A peer whose
-/// next bytes are still on their way may get a reset, and may read it before the ERROR.
-fn close_at_once(stream: &impl Transport, why: Refusal) {
-    let socket = stream.socket();
-    let sent = socket.send(&busy(why)).and_then(|_| socket.shutdown(Shutdown::Write));
-    let mut discarded = [std::mem::MaybeUninit::uninit(); 4096];
-    // Bounded: a peer may send faster than we discard.
-    let rounds = if sent.is_ok() { 64 } else { 0 };
-    for _ in 0..rounds {
-        if !matches!(socket.recv(&mut discarded), Ok(1..)) {
-            break;
-        }
-    }
-}
-
-fn busy(why: Refusal) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    Control::Error { reason: Reason::Busy, last_seq: 0, text: Text::new(why.to_string()) }
-        .encode(&mut bytes);
-    bytes
 }
 
 impl Drop for Refusals {

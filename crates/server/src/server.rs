@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::marker::PhantomData;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,7 +25,10 @@ use crate::roster::Roster;
 use crate::seat::Seat;
 use crate::sweep::sweep;
 use crate::transport::Transport;
-use crate::{Books, Config, Handle, Listener, Negotiated, Peer, Refusal, Responder};
+use crate::{
+    Books, Config, Echo, Framed, Framing, Handle, Listener, Negotiated, Peer, Raw, Refusal,
+    Responder,
+};
 
 /// How many connections are refused in a row for want of descriptors before the others on this
 /// thread, which may free some, get their turn.
@@ -90,7 +94,7 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// A listener that is going to be served.
 #[derive(Debug)]
-pub struct Server<L = TcpListener, R = Negotiated> {
+pub struct Server<L = TcpListener, R = Negotiated, F = Framed> {
     listener: L,
     responder: R,
     roster: Arc<Roster>,
@@ -101,6 +105,7 @@ pub struct Server<L = TcpListener, R = Negotiated> {
     allowance: Option<Bucket>,
     /// Nothing is accepted before this instant.
     paused_until: Option<Instant>,
+    framing: PhantomData<F>,
 }
 
 impl<L: Listener> Server<L> {
@@ -115,6 +120,18 @@ impl<L: Listener> Server<L> {
     }
 }
 
+impl<L: Listener> Server<L, Echo, Raw> {
+    /// Without frames: what comes in goes back. [`Config::reply`] and [`Config::max_frame`] mean
+    /// nothing to it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::new`].
+    pub fn raw(listener: L, config: Config) -> Result<Self, ServeError> {
+        Self::build(listener, config, Echo)
+    }
+}
+
 impl<L: Listener, R: Responder> Server<L, R> {
     /// With replies of your own: each connection gets a clone of `responder`.
     ///
@@ -122,6 +139,12 @@ impl<L: Listener, R: Responder> Server<L, R> {
     ///
     /// As [`Server::new`].
     pub fn with_responder(listener: L, config: Config, responder: R) -> Result<Self, ServeError> {
+        Self::build(listener, config, responder)
+    }
+}
+
+impl<L: Listener, R: Responder, F: Framing> Server<L, R, F> {
+    fn build(listener: L, config: Config, responder: R) -> Result<Self, ServeError> {
         listener.tune().map_err(ServeError::Listener)?;
         let endpoint = listener.endpoint().map_err(ServeError::Listener)?;
         accept::spare().take_back();
@@ -130,10 +153,11 @@ impl<L: Listener, R: Responder> Server<L, R> {
             responder,
             roster: Arc::new(Roster::new(endpoint, config)),
             tasks: TaskTracker::new(),
-            refusals: Refusals::new(),
+            refusals: Refusals::new(F::HAS_CONTROL),
             backoff: Backoff::new(),
             allowance: None,
             paused_until: None,
+            framing: PhantomData,
         })
     }
 
@@ -226,7 +250,7 @@ impl<L: Listener, R: Responder> Server<L, R> {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let seat = Arc::new(Seat::new(id, peer, permit));
         let roster = Arc::clone(&self.roster);
-        let connection = Connection::new(stream, self.responder.clone(), roster, seat);
+        let connection = Connection::<_, _, F>::new(stream, self.responder.clone(), roster, seat);
         self.tasks.spawn(connection);
     }
 

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 use tokio::time::{Sleep, sleep};
 
 use crate::Config;
+use crate::framing::Cut;
 use crate::limits::rate::Bucket;
-use crate::unsent::{frame_end, is_data};
 
 /// The rates of one connection; made only where there are any.
 #[derive(Debug)]
@@ -57,11 +57,11 @@ impl Throttle {
     }
 
     /// How long the front of `input` is that may be answered now: it ends with a frame, 1 at least.
-    pub(crate) fn front(&self, input: &[u8]) -> usize {
+    pub(crate) fn front<F: Cut>(&self, input: &[u8]) -> usize {
         let Some(frames) = &self.frames else { return input.len() };
         let (mut at, mut left) = (0, frames.whole().max(1));
-        while let Some(end) = frame_end(input, at).filter(|&end| end <= input.len()) {
-            if is_data(input, at) {
+        while let Some(end) = F::frame_end(input, at).filter(|&end| end <= input.len()) {
+            if F::is_data(input, at) {
                 if left == 0 {
                     return at;
                 }
@@ -90,6 +90,7 @@ mod tests {
     use volley_proto::{Control, Text, encode_data};
 
     use super::*;
+    use crate::framing::Framed;
 
     /// Fifty frames per second, so five at once.
     fn five() -> Throttle {
@@ -106,13 +107,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_front_is_as_many_whole_frames_as_there_are_tokens() {
         let mut throttle = five();
-        assert_eq!(throttle.front(&frames(4)), 4 * 7);
-        assert_eq!(throttle.front(&frames(9)), 5 * 7);
+        assert_eq!(throttle.front::<Framed>(&frames(4)), 4 * 7);
+        assert_eq!(throttle.front::<Framed>(&frames(9)), 5 * 7);
         throttle.spend_frames(3);
-        assert_eq!(throttle.front(&frames(9)), 2 * 7);
+        assert_eq!(throttle.front::<Framed>(&frames(9)), 2 * 7);
         // Asked only when it is ready; then there is one at least.
         throttle.spend_frames(9);
-        assert_eq!(throttle.front(&frames(9)), 7);
+        assert_eq!(throttle.front::<Framed>(&frames(9)), 7);
     }
 
     #[tokio::test(start_paused = true)]
@@ -123,11 +124,11 @@ mod tests {
         let hello = bytes.len();
         bytes.extend(frames(5));
         bytes.extend_from_slice(&frames(1)[..6]);
-        assert_eq!(throttle.front(&bytes), bytes.len());
+        assert_eq!(throttle.front::<Framed>(&bytes), bytes.len());
         bytes.push(0);
-        assert_eq!(throttle.front(&bytes), hello + 5 * 7);
+        assert_eq!(throttle.front::<Framed>(&bytes), hello + 5 * 7);
         // What is no frame at all is left to the parser.
-        assert_eq!(throttle.front(&[0xff; 100]), 100);
+        assert_eq!(throttle.front::<Framed>(&[0xff; 100]), 100);
     }
 
     #[tokio::test(start_paused = true)]
@@ -138,6 +139,6 @@ mod tests {
         throttle.spend_frames(55);
         let faster = Config { frame_rate: Some(100.0), ..Config::default() };
         let throttle = Throttle::adopt(Some(Box::new(throttle)), &faster).unwrap();
-        assert_eq!(throttle.front(&frames(9)), 7);
+        assert_eq!(throttle.front::<Framed>(&frames(9)), 7);
     }
 }

@@ -1,7 +1,6 @@
 //! Replies that the peer has not taken yet.
 
-use volley_proto::HEAD_LEN;
-
+use crate::framing::Cut;
 use crate::service_time::Started;
 
 /// Bytes that wait until the socket takes more. Nothing is read meanwhile, so there is never more
@@ -22,9 +21,9 @@ struct Replies {
 
 impl Unsent {
     /// Keeps what is left of `replies`, of which `written` bytes are out.
-    pub(crate) fn copy(replies: &[u8], written: usize, started: Option<Started>) -> Self {
+    pub(crate) fn copy<F: Cut>(replies: &[u8], written: usize, started: Option<Started>) -> Self {
         let mut start = 0;
-        while let Some(end) = frame_end(replies, start).filter(|&end| end <= written) {
+        while let Some(end) = F::frame_end(replies, start).filter(|&end| end <= written) {
             start = end;
         }
         Self::keep(replies[start..].to_vec(), written - start, started)
@@ -57,27 +56,15 @@ impl Unsent {
     }
 
     /// How many data frames are not out whole.
-    pub(crate) fn frames(&self) -> u64 {
+    pub(crate) fn frames<F: Cut>(&self) -> u64 {
         let Some(replies) = &self.replies else { return 0 };
         let (mut at, mut frames) = (0, 0);
-        while let Some(end) = frame_end(&replies.bytes, at) {
-            frames += u64::from(is_data(&replies.bytes, at) && end > replies.written);
+        while let Some(end) = F::frame_end(&replies.bytes, at) {
+            frames += u64::from(F::is_data(&replies.bytes, at) && end > replies.written);
             at = end;
         }
         frames
     }
-}
-
-/// Whether the frame that begins at `start` is a data frame and no control frame.
-pub(crate) fn is_data(frames: &[u8], start: usize) -> bool {
-    frames[start] & 0x80 == 0
-}
-
-/// Where the frame that begins at `start` ends, if there is one.
-pub(crate) fn frame_end(frames: &[u8], start: usize) -> Option<usize> {
-    let head: [u8; HEAD_LEN] = *frames.get(start..)?.first_chunk()?;
-    let len = u32::from_be_bytes(head) & (u32::MAX >> 1);
-    Some(start + HEAD_LEN + len as usize)
 }
 
 #[cfg(test)]
@@ -85,6 +72,7 @@ mod tests {
     use volley_proto::{Control, Reason, Text, encode_data};
 
     use super::*;
+    use crate::framing::{Framed, Raw};
 
     /// Three data frames of 6, 4 and 9 bytes, then an ERROR of 16.
     fn replies() -> Vec<u8> {
@@ -107,17 +95,25 @@ mod tests {
                 10..19 => 1,
                 _ => 0,
             };
-            let unsent = Unsent::copy(&replies, written, None);
-            assert_eq!(unsent.frames(), frames, "{written} written");
+            let unsent = Unsent::copy::<Framed>(&replies, written, None);
+            assert_eq!(unsent.frames::<Framed>(), frames, "{written} written");
             assert_eq!(unsent.rest(), Some(&replies[written..]));
-            assert_eq!(Unsent::keep(replies.clone(), written, None).frames(), frames);
+            assert_eq!(Unsent::keep(replies.clone(), written, None).frames::<Framed>(), frames);
         }
+    }
+
+    #[test]
+    fn without_frames_a_batch_is_one_until_it_is_out() {
+        let mut unsent = Unsent::copy::<Raw>(b"\0\0\0\x01ab", 2, None);
+        assert_eq!((unsent.rest(), unsent.frames::<Raw>()), (Some(&b"\0\x01ab"[..]), 1));
+        unsent.advance(4);
+        assert_eq!((unsent.rest(), unsent.frames::<Raw>()), (None, 0));
     }
 
     #[test]
     fn lets_go_of_its_memory_with_the_last_byte() {
         let replies = replies();
-        let mut unsent = Unsent::copy(&replies, 7, None);
+        let mut unsent = Unsent::copy::<Framed>(&replies, 7, None);
         unsent.advance(1);
         assert_eq!(unsent.rest(), Some(&replies[8..]));
         unsent.advance(replies.len() - 8);

@@ -8,7 +8,7 @@ use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use volley_proto::{Address, Endpoint, ReplyKind};
-use volley_server::{Books, Config, End, Handle, Negotiated, Responder, ServeError, bind};
+use volley_server::{Books, Config, End, Framing, Handle, Negotiated, Responder, ServeError, bind};
 
 use super::LIMIT;
 
@@ -47,6 +47,22 @@ impl Server {
         responder: impl Responder,
         prepare: impl FnOnce(&TcpListener) + Send + 'static,
     ) -> Self {
+        Self::start_as(|listener| {
+            prepare(&listener);
+            volley_server::Server::with_responder(listener, config, responder)
+        })
+    }
+
+    /// Without frames.
+    pub(crate) fn raw(config: Config) -> Self {
+        Self::start_as(|listener| volley_server::Server::raw(listener, config))
+    }
+
+    fn start_as<R: Responder, F: Framing>(
+        make: impl FnOnce(TcpListener) -> Result<volley_server::Server<TcpListener, R, F>, ServeError>
+        + Send
+        + 'static,
+    ) -> Self {
         let (bound, handle) = mpsc::channel();
         let (done, outcome) = mpsc::channel();
         let (shutdown, asked) = oneshot::channel::<()>();
@@ -55,8 +71,7 @@ impl Server {
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let served = runtime.block_on(async {
                 let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-                prepare(&listener);
-                let server = volley_server::Server::with_responder(listener, config, responder)?;
+                let server = make(listener)?;
                 bound.send(server.handle()).unwrap();
                 server.run(asked).await
             });
