@@ -105,7 +105,7 @@ fn what_is_no_listening_socket_is_bad_configuration() {
 }
 
 #[test]
-fn a_unix_socket_is_no_listener_for_frames() {
+fn a_unix_socket_that_no_listener_wants_is_bad_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let passed = UnixListener::bind(&path).unwrap();

@@ -10,6 +10,8 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
+use std::time::Instant;
 
 use common::{GOAWAY, LIMIT, Peer, Received, Volleyd, hello, pass, welcome};
 use rustix::process::{
@@ -122,6 +124,67 @@ fn the_new_process_serves_at_the_same_address_and_the_old_one_drains() {
     assert_eq!(family.daemon.wait().code(), Some(0));
     family.daemon.connect().echoes(b"from the new one");
     assert_eq!(new.finish(), Some(0));
+}
+
+/// A place for a Unix socket, and the endpoint there.
+fn place() -> (TempDir, PathBuf, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("volley.sock");
+    let endpoint = format!("unix:{}", path.display());
+    (folder, path, endpoint)
+}
+
+#[test]
+fn unix_sockets_are_handed_over_with_their_files() {
+    let (folder, path, endpoint) = place();
+    let name = format!("unix:@{}", path.display());
+    let config = folder.path().join("volleyd.toml");
+    fs::write(&config, "").unwrap();
+    let mut command = Volleyd::command();
+    command.args(["--listen", &endpoint, "--listen", &name]).arg("--config").arg(&config);
+    let mut family = Family::start_with(command, 2);
+    let mut plain = Peer::connect_to(&endpoint);
+    plain.echoes(b"plain");
+    // What could not be reloaded holds from a restart on.
+    fs::write(&config, "unix-mode = '0606'").unwrap();
+    let new = family.hand_over();
+    plain.expect_end();
+    assert_eq!(family.daemon.wait().code(), Some(0));
+    assert_eq!(family.daemon.more_endpoints(2), [endpoint.as_str(), name.as_str()]);
+    for endpoint in [&endpoint, &name] {
+        Peer::connect_to(endpoint).echoes(b"from the new one");
+    }
+    // Once the old one has let go.
+    let deadline = Instant::now() + LIMIT;
+    while fs::metadata(&path).unwrap().permissions().mode() & 0o777 != 0o606 {
+        assert!(Instant::now() < deadline, "it is as it was");
+        thread::yield_now();
+    }
+    assert_eq!(new.finish(), Some(0));
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_new_process_that_fails_leaves_the_old_one_its_unix_sockets() {
+    let (folder, path, endpoint) = place();
+    let admin = format!("unix:{}", folder.path().join("admin.sock").display());
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = folder.path().join("volleyd.toml");
+    let with = |listen: &str| format!("admin = '{admin}'\nlisten = ['{endpoint}', '{listen}']\n");
+    fs::write(&config, with("127.0.0.1:0")).unwrap();
+    let mut command = Volleyd::command();
+    command.arg("--config").arg(&config).args(LOG);
+    let mut daemon = Volleyd::spawn_with(command, 2, true);
+    // It has its sockets by then, and can't have one more.
+    fs::write(&config, with(&taken.local_addr().unwrap().to_string())).unwrap();
+    daemon.signal(Signal::USR2);
+    let told = daemon.wait_for_next(&["ERROR", "going on as before: "]);
+    assert!(told.contains("exited with code 69"), "{told}");
+    assert!(path.exists());
+    Peer::connect_to(&endpoint).echoes(b"from the old one");
+    assert_eq!(daemon.admin().get("/livez").status, 200);
+    daemon.finish();
+    assert!(!path.exists());
 }
 
 #[test]

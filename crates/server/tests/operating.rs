@@ -138,8 +138,14 @@ fn visit(daemon: &Volleyd) {
 
 #[test]
 fn every_field_of_a_connections_record_is_on_the_page() {
-    let mut daemon = Volleyd::start(&["--log-format", "json"]);
+    let folder = tempfile::tempdir().unwrap();
+    let unix = format!("unix:{}", folder.path().join("volley.sock").display());
+    let mut command = Volleyd::command();
+    command.args(["--log-format", "json", "--listen", "127.0.0.1:0", "--listen", &unix]);
+    let mut daemon = Volleyd::spawn(command, 2);
+    Peer::connect_to(&unix).leave();
     visit(&daemon);
+    daemon.wait_for(&["connection over", "\"unix\""]);
     daemon.wait_for(&["connection over", "\"reset\""]);
     daemon.signal(Signal::TERM);
     let (_, log) = daemon.exit();

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use volley_server::{BufferLimit, ConnectionLimit, Handle};
 
 pub(crate) use endpoint::AdminEndpoint;
-pub(crate) use listen::{AdminListener, leave_socket, remove_socket};
+pub(crate) use listen::AdminListener;
 
 use crate::readiness::Readiness;
 use crate::reload::Reloads;

@@ -13,13 +13,14 @@ use std::env;
 use std::fmt;
 use std::io;
 use std::mem;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use listenfd::ListenFd;
 use socket2::SockRef;
 use volley_cli::Exit;
+use volley_proto::{Address, Endpoint, UnixAddress};
 
 /// The name of the admin listener's socket.
 pub(crate) const ADMIN: &str = "admin";
@@ -40,12 +41,12 @@ pub(crate) struct Inherited {
 
 /// One listening socket, as it was passed.
 #[derive(Debug)]
-pub(crate) struct Passed<S = Socket> {
+pub(crate) struct Passed {
     /// What it is for, as a service manager's `FileDescriptorName=` says; may be empty.
     pub(crate) name: String,
     /// Whether somebody else keeps it after this process: a service manager.
     pub(crate) is_kept: bool,
-    pub(crate) socket: S,
+    pub(crate) socket: Socket,
 }
 
 /// What kind it is.
@@ -123,43 +124,26 @@ impl Inherited {
         Some(self.sockets.remove(at))
     }
 
-    /// Takes all TCP sockets that are not the admin listener's.
-    pub(crate) fn take_all(&mut self) -> Vec<Passed<TcpListener>> {
-        self.take_where(|_, _| true)
+    /// Takes all sockets that are not the admin listener's.
+    pub(crate) fn take_all(&mut self) -> Vec<Passed> {
+        self.take_where(|_| true)
     }
 
-    /// Takes the TCP sockets that were passed under this name.
-    pub(crate) fn take_named(&mut self, name: &str) -> Vec<Passed<TcpListener>> {
-        self.take_where(|passed_as, _| passed_as == name)
+    /// Takes the sockets that were passed under this name.
+    pub(crate) fn take_named(&mut self, name: &str) -> Vec<Passed> {
+        self.take_where(|passed| passed.name == name)
     }
 
-    /// Takes the first TCP socket that listens there; for port 0 any port of the address will do.
-    pub(crate) fn take_at(&mut self, wanted: SocketAddr) -> Option<Passed<TcpListener>> {
+    /// Takes the first socket that listens there; for port 0 any port of the address will do.
+    pub(crate) fn take_at(&mut self, wanted: &Endpoint) -> Option<Passed> {
         let mut is_taken = false;
-        let taken = self.take_where(|_, address| {
-            let fits = address == wanted || wanted.port() == 0 && address.ip() == wanted.ip();
-            fits && !mem::replace(&mut is_taken, true)
-        });
+        let taken = self
+            .take_where(|passed| passed.socket.is_at(wanted) && !mem::replace(&mut is_taken, true));
         taken.into_iter().next()
     }
 
-    fn take_where(
-        &mut self,
-        mut is_wanted: impl FnMut(&str, SocketAddr) -> bool,
-    ) -> Vec<Passed<TcpListener>> {
-        let mut taken = Vec::new();
-        for passed in mem::take(&mut self.sockets) {
-            let address = passed.tcp_address().filter(|_| passed.name != ADMIN);
-            match passed {
-                Passed { name, is_kept, socket: Socket::Tcp(socket) }
-                    if address.is_some_and(|address| is_wanted(&name, address)) =>
-                {
-                    taken.push(Passed { name, is_kept, socket });
-                }
-                other => self.sockets.push(other),
-            }
-        }
-        taken
+    fn take_where(&mut self, mut is_wanted: impl FnMut(&Passed) -> bool) -> Vec<Passed> {
+        self.sockets.extract_if(.., |passed| passed.name != ADMIN && is_wanted(passed)).collect()
     }
 
     /// Takes what nobody wanted and a predecessor has bound itself: its configuration may have
@@ -210,11 +194,27 @@ impl Passed {
             (self.name, self.is_kept) = (name.to_owned(), false);
         }
     }
+}
 
-    fn tcp_address(&self) -> Option<SocketAddr> {
-        match &self.socket {
-            Socket::Tcp(socket) => socket.local_addr().ok(),
-            Socket::Unix(_) => None,
+impl Socket {
+    /// Where it listens.
+    pub(crate) fn endpoint(&self) -> io::Result<Endpoint> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().map(Endpoint::from),
+            Self::Unix(socket) => {
+                let address = UnixAddress::of(&socket.local_addr()?);
+                Ok(address.ok_or(io::ErrorKind::AddrNotAvailable)?.into())
+            }
+        }
+    }
+
+    fn is_at(&self, wanted: &Endpoint) -> bool {
+        match (self.endpoint(), wanted) {
+            (Ok(Endpoint::Tcp(Address::Socket(found))), Endpoint::Tcp(Address::Socket(wanted))) => {
+                found == *wanted || wanted.port() == 0 && found.ip() == wanted.ip()
+            }
+            (Ok(found), wanted) => found == *wanted,
+            (Err(_), _) => false,
         }
     }
 }
@@ -231,18 +231,9 @@ impl AsFd for Socket {
 impl fmt::Display for Socket {
     /// Where it listens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(socket) => match socket.local_addr() {
-                Ok(address) => write!(f, "tcp://{address}"),
-                Err(error) => write!(f, "a TCP socket: {error}"),
-            },
-            Self::Unix(socket) => {
-                let address = socket.local_addr().ok();
-                match address.as_ref().and_then(|address| address.as_pathname()) {
-                    Some(path) => write!(f, "unix:{}", path.display()),
-                    None => f.write_str("a Unix socket without a path"),
-                }
-            }
+        match self.endpoint() {
+            Ok(endpoint) => endpoint.fmt(f),
+            Err(error) => write!(f, "a socket somewhere: {error}"),
         }
     }
 }
@@ -265,8 +256,8 @@ mod tests {
     #[test]
     fn the_admin_socket_is_for_nobody_else() {
         let mut inherited = inherited(&["admin", "public"]);
-        let admin = inherited.sockets[0].tcp_address().unwrap();
-        assert!(inherited.take_at(admin).is_none());
+        let admin = inherited.sockets[0].socket.endpoint().unwrap();
+        assert!(inherited.take_at(&admin).is_none());
         assert!(inherited.take_named("admin").is_empty());
         let all: Vec<_> = inherited.take_all().into_iter().map(|passed| passed.name).collect();
         assert_eq!(all, ["public"]);
@@ -297,7 +288,7 @@ mod tests {
     fn one_socket_is_taken_once() {
         let mut inherited = inherited(&["one", "two"]);
         let any = "127.0.0.1:0".parse().unwrap();
-        let names = [(); 3].map(|()| inherited.take_at(any).map(|passed| passed.name));
+        let names = [(); 3].map(|()| inherited.take_at(&any).map(|passed| passed.name));
         assert_eq!(names, [Some("one".to_owned()), Some("two".to_owned()), None]);
     }
 

@@ -20,7 +20,7 @@ use volley_server::Handle;
 use crate::handover::{Heirloom, LONGEST_START, Program, Successor};
 use crate::readiness::{Readiness, Stage};
 use crate::signals::{Signal, Signals};
-use crate::{admin, logging, notify};
+use crate::{logging, notify, socket_files};
 
 /// What the signals act upon.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Lifecycle {
                 }
                 Signal::Stop { name, exit } => {
                     warn!(signal = name, "exiting at once");
-                    admin::remove_socket();
+                    socket_files::remove();
                     logging::finish();
                     process::exit(exit.code().into());
                 }
@@ -151,7 +151,7 @@ impl Lifecycle {
         self.readiness.enter(Stage::Draining);
         notify::main_process(pid);
         self.handles.iter().for_each(Handle::leave_backlog);
-        admin::leave_socket();
+        socket_files::leave();
         self.leave_admin.cancel();
         successor.take_over();
         info!(pid, "handed over to a new process");

@@ -1,11 +1,11 @@
 //! The limits in force, told when the daemon starts.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
 
 use rustix::process::{Resource, getrlimit};
 use tracing::{info, warn};
 use volley_cli::{format_bytes, format_duration, format_rate};
+use volley_proto::{Address, Endpoint};
 use volley_server::{Config, ConnectionLimit};
 
 /// How a limit is shown that is not set.
@@ -38,18 +38,21 @@ pub(crate) fn tell(listener: Option<&str>, config: &Config, all: &ConnectionLimi
 }
 
 /// Warns of a listener that others than this machine can reach. Whoever does may use all of it.
-pub(crate) fn warn_if_open(address: SocketAddr, config: &Config, all: &ConnectionLimit) {
-    if is_open(address) {
+pub(crate) fn warn_if_open(endpoint: &Endpoint, config: &Config, all: &ConnectionLimit) {
+    if is_open(endpoint) {
         warn!(
-            endpoint = %format_args!("tcp://{address}"),
+            %endpoint,
             off = off(config, all).join(", "),
             "open to the network: whoever reaches it is served"
         );
     }
 }
 
-fn is_open(address: SocketAddr) -> bool {
-    !address.ip().to_canonical().is_loopback()
+fn is_open(endpoint: &Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Tcp(Address::Socket(address)) => !address.ip().to_canonical().is_loopback(),
+        _ => false,
+    }
 }
 
 /// The limits that keep one peer, or all of them, from more than their share, and are not set.
@@ -97,8 +100,10 @@ mod tests {
             ("[::]:1", true),
             ("192.0.2.1:1", true),
             ("[fe80::1]:1", true),
+            ("unix:/run/volley.sock", false),
+            ("unix:@volley", false),
         ] {
-            assert_eq!(is_open(address.parse().unwrap()), open, "{address}");
+            assert_eq!(is_open(&address.parse().unwrap()), open, "{address}");
         }
     }
 

@@ -3,16 +3,17 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use tokio::net::{TcpListener, lookup_host};
+use tokio::net::{TcpListener, UnixListener, lookup_host};
 use tracing::warn;
 use volley_cli::Exit;
-use volley_proto::{Address, Endpoint};
-use volley_server::bind;
+use volley_proto::{Address, Endpoint, UnixAddress};
+use volley_server::{UnixAccess, bind, bind_unix};
 
 use crate::handover::Heirloom;
-use crate::inherit::{BOUND, InheritError, Inherited, Passed};
+use crate::inherit::{self, BOUND, InheritError, Inherited, Passed};
+use crate::socket_files;
 
 /// A listener that is asked for.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Wanted {
     pub(crate) endpoint: Endpoint,
     /// By which a service manager's socket can be meant for it.
     pub(crate) name: Option<String>,
+    /// Who may connect, if it is a Unix socket.
+    pub(crate) access: UnixAccess,
 }
 
 /// A socket that accepts connections.
@@ -27,12 +30,20 @@ pub(crate) struct Wanted {
 pub(crate) struct Listener {
     /// Which of those that were asked for it is; their order is kept.
     pub(crate) wanted: usize,
-    pub(crate) address: SocketAddr,
+    /// Where it listens, port 0 resolved.
+    pub(crate) endpoint: Endpoint,
     /// What a service manager calls its socket, or its own name; may be empty.
     pub(crate) name: String,
     /// Whether somebody else keeps the socket after this process.
     pub(crate) is_kept: bool,
-    pub(crate) socket: TcpListener,
+    pub(crate) socket: Socket,
+}
+
+/// What kind it is.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
 }
 
 /// Why the daemon can't listen where it was told to.
@@ -42,6 +53,8 @@ pub(crate) enum ListenError {
     Resolve { endpoint: Endpoint, source: io::Error },
     #[error("cannot listen on {endpoint}{}: {source}", at(endpoint, *address))]
     Bind { endpoint: Endpoint, address: SocketAddr, source: io::Error },
+    #[error("cannot listen on unix:{address}: {source}")]
+    Unix { address: UnixAddress, source: io::Error },
     #[error("cannot listen on {endpoint}: the transport is not supported")]
     Unsupported { endpoint: Endpoint },
     #[error("cannot listen on the socket that was passed as `{name}`: {source}")]
@@ -54,7 +67,7 @@ impl ListenError {
     pub(crate) const fn exit(&self) -> Exit {
         match self {
             Self::Resolve { .. } => Exit::NoHost,
-            Self::Bind { .. } | Self::Adopt { .. } => Exit::Unavailable,
+            Self::Bind { .. } | Self::Unix { .. } | Self::Adopt { .. } => Exit::Unavailable,
             Self::Unsupported { .. } => Exit::Usage,
             Self::Inherit(error) => error.exit(),
         }
@@ -62,15 +75,25 @@ impl ListenError {
 }
 
 impl Listener {
-    fn adopt(wanted: usize, passed: Passed<std::net::TcpListener>) -> Result<Self, ListenError> {
+    /// Takes a socket that was passed; `access` says who may connect from now on, if that is for
+    /// this process to say.
+    fn adopt(
+        wanted: usize,
+        passed: Passed,
+        access: Option<UnixAccess>,
+    ) -> Result<Self, ListenError> {
         let Passed { name, is_kept, socket } = passed;
-        let adopted = socket
-            .set_nonblocking(true)
-            .and_then(|()| Ok((socket.local_addr()?, TcpListener::from_std(socket)?)));
-        match adopted {
-            Ok((address, socket)) => Ok(Self { wanted, address, name, is_kept, socket }),
-            Err(source) => Err(ListenError::Adopt { name, source }),
+        let adopted = socket.endpoint().and_then(|endpoint| Ok((endpoint, Socket::adopt(socket)?)));
+        let (endpoint, socket) = match adopted {
+            Ok(adopted) => adopted,
+            Err(source) => return Err(ListenError::Adopt { name, source }),
+        };
+        if let Endpoint::Unix(address) = &endpoint
+            && !is_kept
+        {
+            socket_files::borrow(address, access);
         }
+        Ok(Self { wanted, endpoint, name, is_kept, socket })
     }
 
     /// The same socket, for the process that takes the place of this one.
@@ -81,11 +104,47 @@ impl Listener {
     }
 }
 
+impl Socket {
+    fn adopt(socket: inherit::Socket) -> io::Result<Self> {
+        match socket {
+            inherit::Socket::Tcp(socket) => {
+                socket.set_nonblocking(true)?;
+                TcpListener::from_std(socket).map(Self::Tcp)
+            }
+            inherit::Socket::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                UnixListener::from_std(socket).map(Self::Unix)
+            }
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
 /// A socket that is going to accept connections.
 #[derive(Debug)]
 enum Place {
-    Passed(Passed<std::net::TcpListener>),
-    ToBind(SocketAddr),
+    Passed(Passed),
+    Tcp(SocketAddr),
+    Unix(UnixAddress),
+}
+
+impl Place {
+    /// Where it is to be bound, if it is, and whether any port will do.
+    fn to_bind(&self) -> Option<(Endpoint, bool)> {
+        match self {
+            Self::Passed(_) => None,
+            Self::Tcp(address) => Some(((*address).into(), address.port() == 0)),
+            Self::Unix(address) => Some((address.clone().into(), false)),
+        }
+    }
 }
 
 /// Listens where it is `wanted`, at a name at each of its addresses; when nothing is, on all
@@ -94,22 +153,33 @@ pub(crate) async fn listen(
     wanted: &[Wanted],
     mut inherited: Inherited,
 ) -> Result<Vec<Listener>, ListenError> {
-    let default = [Wanted { endpoint: Endpoint::DEFAULT, name: None }];
+    let access = UnixAccess::default();
+    let default = [Wanted { endpoint: Endpoint::DEFAULT, name: None, access }];
+    let is_asked_for = !wanted.is_empty();
     let mut places = Vec::new();
-    if wanted.is_empty() {
+    if !is_asked_for {
         places.extend(inherited.take_all().into_iter().map(|passed| (0, Place::Passed(passed))));
     }
-    let wanted = if wanted.is_empty() { &default } else { wanted };
+    let wanted = if is_asked_for { wanted } else { &default };
     if places.is_empty() {
         places = find_places(wanted, &mut inherited).await?;
     }
     for Passed { name, socket, .. } in inherited.take_left_over() {
         warn!(name, %socket, "closing a listener of the old process: nothing wants it any more");
+        if let Ok(Endpoint::Unix(address)) = socket.endpoint() {
+            socket_files::borrow(&address, None);
+        }
     }
     inherited.finish()?;
-    let listener = |(index, place)| match place {
-        Place::Passed(passed) => Listener::adopt(index, passed),
-        Place::ToBind(address) => bind_at(&wanted[index], index, address),
+    let listener = |(index, place)| {
+        let wanted: &Wanted = &wanted[index];
+        match place {
+            Place::Passed(passed) => {
+                Listener::adopt(index, passed, is_asked_for.then_some(wanted.access))
+            }
+            Place::Tcp(address) => bind_at(wanted, index, address),
+            Place::Unix(address) => bind_unix_at(wanted, index, address),
+        }
     };
     places.into_iter().map(listener).collect()
 }
@@ -121,20 +191,23 @@ async fn find_places(
     inherited: &mut Inherited,
 ) -> Result<Vec<(usize, Place)>, ListenError> {
     let mut places = Vec::new();
-    for (index, Wanted { endpoint, name }) in wanted.iter().enumerate() {
+    for (index, Wanted { endpoint, name, .. }) in wanted.iter().enumerate() {
         let named = name.as_deref().map(|name| inherited.take_named(name)).unwrap_or_default();
-        if named.is_empty() {
+        if !named.is_empty() {
+            places.extend(named.into_iter().map(|passed| (index, Place::Passed(passed))));
+        } else if let Endpoint::Unix(address) = endpoint {
+            places.push((index, Place::Unix(address.clone())));
+        } else {
             let addresses = resolve(endpoint).await?.into_iter();
-            places.extend(addresses.map(|address| (index, Place::ToBind(address))));
+            places.extend(addresses.map(|address| (index, Place::Tcp(address))));
         }
-        places.extend(named.into_iter().map(|passed| (index, Place::Passed(passed))));
     }
     // Whoever takes any port must not take one that another asks for.
     for any_port in [false, true] {
         for (_, place) in &mut places {
-            if let Place::ToBind(address) = *place
-                && (address.port() == 0) == any_port
-                && let Some(passed) = inherited.take_at(address)
+            if let Some((endpoint, takes_any)) = place.to_bind()
+                && takes_any == any_port
+                && let Some(passed) = inherited.take_at(&endpoint)
             {
                 *place = Place::Passed(passed);
             }
@@ -146,13 +219,38 @@ async fn find_places(
 fn bind_at(wanted: &Wanted, index: usize, address: SocketAddr) -> Result<Listener, ListenError> {
     let bound = bind(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
     match bound {
-        Ok((address, socket)) => {
-            let name = wanted.name.clone().unwrap_or_default();
-            Ok(Listener { wanted: index, address, name, is_kept: false, socket })
-        }
+        Ok((address, socket)) => Ok(wanted.bound(index, address.into(), Socket::Tcp(socket))),
         Err(source) => {
             Err(ListenError::Bind { endpoint: wanted.endpoint.clone(), address, source })
         }
+    }
+}
+
+fn bind_unix_at(
+    wanted: &Wanted,
+    index: usize,
+    address: UnixAddress,
+) -> Result<Listener, ListenError> {
+    let socket = bind_unix_and_keep(&address, &wanted.access)?;
+    Ok(wanted.bound(index, address.into(), Socket::Unix(socket)))
+}
+
+/// Binds a Unix socket, whose file is removed when the process exits.
+pub(crate) fn bind_unix_and_keep(
+    address: &UnixAddress,
+    access: &UnixAccess,
+) -> Result<UnixListener, ListenError> {
+    let bound = bind_unix(address, access);
+    let socket = bound.map_err(|source| ListenError::Unix { address: address.clone(), source })?;
+    socket_files::keep(address);
+    Ok(socket)
+}
+
+impl Wanted {
+    /// The listener that was asked for as the `index`th, bound.
+    fn bound(&self, index: usize, endpoint: Endpoint, socket: Socket) -> Listener {
+        let name = self.name.clone().unwrap_or_default();
+        Listener { wanted: index, endpoint, name, is_kept: false, socket }
     }
 }
 
@@ -187,7 +285,8 @@ mod tests {
     use super::*;
 
     fn wanted(endpoint: &str, name: Option<&str>) -> Wanted {
-        Wanted { endpoint: endpoint.parse().unwrap(), name: name.map(str::to_owned) }
+        let (endpoint, name) = (endpoint.parse().unwrap(), name.map(str::to_owned));
+        Wanted { endpoint, name, access: UnixAccess::default() }
     }
 
     fn passed(name: &str) -> (Inherited, SocketAddr) {
@@ -208,7 +307,7 @@ mod tests {
         assert!(matches!(listen(&wanted, inherited).await, Err(ListenError::Bind { .. })));
         let (inherited, address) = passed("public");
         let listeners = listen(&wanted[1..], inherited).await.unwrap();
-        assert_eq!((listeners.len(), listeners[0].address), (1, address));
+        assert_eq!((listeners.len(), &listeners[0].endpoint), (1, &address.into()));
         assert!(listeners[0].is_kept);
         assert_eq!(listeners[0].heirloom().unwrap().name, "public");
     }

@@ -17,6 +17,7 @@ mod probe;
 mod readiness;
 mod reload;
 mod signals;
+mod socket_files;
 mod watchdog;
 
 use std::env;
@@ -29,7 +30,7 @@ use handover::{Predecessor, Program};
 use in_force::InForce;
 use inherit::{InheritError, Inherited};
 use lifecycle::Lifecycle;
-use listen::{Listener, Wanted, listen};
+use listen::{Listener, Socket, Wanted, listen};
 use logging::fatal;
 use readiness::{Readiness, Stage};
 use reload::{Reload, Reloads};
@@ -39,7 +40,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use volley_cli::{Exit, raise_descriptor_limit};
-use volley_server::{Books, Handle, ServeError, Server};
+use volley_server::{Books, Config, Handle, ServeError, Server};
 
 fn main() -> Exit {
     // First of all, as long as there is one thread.
@@ -91,7 +92,7 @@ fn start(sources: Sources, settings: Settings, inherited: Result<Inherited, Inhe
             runtime.shutdown_background();
             outcome
         });
-    admin::remove_socket();
+    socket_files::remove();
     logging::finish();
     outcome.err().unwrap_or(Exit::Success)
 }
@@ -134,21 +135,22 @@ async fn run(
     let shutdown = CancellationToken::new();
     let mut servers = JoinSet::new();
     let mut handles = Vec::new();
-    for Listener { wanted, socket, address, is_kept, .. } in listeners {
+    for Listener { wanted, socket, endpoint, is_kept, .. } in listeners {
         let config = in_force.config(&settings, wanted);
-        limits::warn_if_open(address, &config, in_force.connections());
-        let server = Server::new(socket, config).map_err(|error| {
+        limits::warn_if_open(&endpoint, &config, in_force.connections());
+        let served = match socket {
+            Socket::Tcp(socket) => serve(socket, config, &shutdown, &mut servers),
+            Socket::Unix(socket) => serve(socket, config, &shutdown, &mut servers),
+        };
+        let handle = served.map_err(|error| {
             report_fatal(&error);
             Exit::Unavailable
         })?;
-        let handle = server.handle();
         if is_kept {
             handle.leave_backlog();
         }
         in_force.add(wanted, handle.clone());
         handles.push(handle);
-        let shutdown = shutdown.clone();
-        servers.spawn(server.run(async move { shutdown.cancelled().await }));
     }
     let (leave_admin, reloads) = (CancellationToken::new(), Reloads::default());
     if let Some(admin) = admin {
@@ -179,6 +181,19 @@ async fn run(
     join(servers, &readiness, &shutdown).await
 }
 
+/// Serves a listener of whatever kind until `shutdown`, as one of `servers`.
+fn serve(
+    listener: impl volley_server::Listener,
+    config: Config,
+    shutdown: &CancellationToken,
+    servers: &mut JoinSet<Result<Books, ServeError>>,
+) -> Result<Handle, ServeError> {
+    let server = Server::new(listener, config)?;
+    let (handle, shutdown) = (server.handle(), shutdown.clone());
+    servers.spawn(server.run(async move { shutdown.cancelled().await }));
+    Ok(handle)
+}
+
 /// Relieves the old process, if there is one, then tells the service manager how the daemon is.
 async fn keep_manager_informed(
     predecessor: Option<Predecessor>,
@@ -187,6 +202,7 @@ async fn keep_manager_informed(
 ) {
     if let Some(predecessor) = predecessor {
         predecessor.relieve().await;
+        socket_files::take_over();
     }
     if readiness.stage() == Stage::Ready {
         notify::ready(&handles);
@@ -258,6 +274,7 @@ fn wanted(settings: &Settings) -> Vec<Wanted> {
         .map(|listener| Wanted {
             endpoint: listener.endpoint.value.clone(),
             name: listener.name.as_ref().map(|name| name.value.0.clone()),
+            access: listener.access(),
         })
         .collect()
 }
@@ -266,9 +283,9 @@ fn wanted(settings: &Settings) -> Vec<Wanted> {
 /// listener.
 fn announce(listeners: &[Listener], admin: Option<&AdminListener>) -> io::Result<()> {
     to_stdout(|stdout| {
-        for Listener { address, .. } in listeners {
-            info!(endpoint = %format_args!("tcp://{address}"), "listening");
-            writeln!(stdout, "listening tcp://{address}")?;
+        for Listener { endpoint, .. } in listeners {
+            info!(%endpoint, "listening");
+            writeln!(stdout, "listening {endpoint}")?;
         }
         if let Some(admin) = admin {
             admin.log();

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use volley_proto::{
     Address, Control, Endpoint, FrameError, MaxFrame, Parsed, Text, encode_data, parse,
@@ -46,6 +46,12 @@ async fn look_at(endpoint: &Endpoint) -> Result<(), ProbeError> {
             let stream = TcpStream::connect(reachable(*address)).await;
             exchange(stream.map_err(ProbeError::Connect)?).await
         }
+        Endpoint::Unix(address) => match UnixStream::connect(address.sun_path()).await {
+            Ok(stream) => exchange(stream).await,
+            // It may be for others alone, which says nothing of how it is.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            Err(error) => Err(ProbeError::Connect(error)),
+        },
         // A listener knows its own address.
         _ => Err(ProbeError::Connect(io::ErrorKind::Unsupported.into())),
     }

@@ -146,10 +146,10 @@ impl Volleyd {
         self.addresses()[0]
     }
 
-    /// Where it listens, in the order of its lines.
+    /// Where it listens by TCP, in the order of its lines.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        let address = |line: &String| line.strip_prefix("tcp://").unwrap().parse().unwrap();
-        self.endpoints.iter().map(address).collect()
+        let addresses = self.endpoints.iter().filter_map(|line| line.strip_prefix("tcp://"));
+        addresses.map(|address| address.parse().unwrap()).collect()
     }
 
     pub(crate) fn connect(&self) -> Peer {

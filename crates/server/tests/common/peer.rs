@@ -1,20 +1,22 @@
 //! A client that speaks raw bytes and waits for nothing without a limit.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
+use volley_proto::{Address, Endpoint};
 
 use super::{ERROR, LIMIT, same_bytes};
 
 /// One end of a connection.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    stream: TcpStream,
+    stream: Socket,
 }
 
 /// A frame as it came.
@@ -26,7 +28,24 @@ pub(crate) enum Received {
 
 impl Peer {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        Self::new(TcpStream::connect_timeout(&address, LIMIT).unwrap())
+        Self::connect_with(address, |_| {})
+    }
+
+    /// To what a daemon has printed: of TCP, or a Unix socket.
+    pub(crate) fn connect_to(endpoint: &str) -> Self {
+        Self::try_connect_to(endpoint).unwrap()
+    }
+
+    /// As [`connect_to`](Self::connect_to), where nobody may be.
+    pub(crate) fn try_connect_to(endpoint: &str) -> io::Result<Self> {
+        let address = match endpoint.parse().unwrap() {
+            Endpoint::Tcp(Address::Socket(address)) => address.into(),
+            Endpoint::Unix(address) => SockAddr::unix(address.sun_path())?,
+            other => panic!("no address: {other}"),
+        };
+        let socket = Socket::new(address.domain(), Type::STREAM, None)?;
+        socket.connect(&address)?;
+        Ok(Self::new(socket))
     }
 
     /// From an address of this host's own.
@@ -52,18 +71,18 @@ impl Peer {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
         tune(&socket);
         socket.connect_timeout(&address.into(), LIMIT).unwrap();
-        Self::new(socket.into())
+        socket.set_tcp_nodelay(true).unwrap();
+        Self::new(socket)
     }
 
-    fn new(stream: TcpStream) -> Self {
-        stream.set_nodelay(true).unwrap();
+    fn new(stream: Socket) -> Self {
         stream.set_write_timeout(Some(LIMIT)).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         Self { stream }
     }
 
     pub(crate) fn local(&self) -> SocketAddr {
-        self.stream.local_addr().unwrap()
+        self.stream.local_addr().unwrap().as_socket().unwrap()
     }
 
     #[track_caller]
@@ -192,7 +211,7 @@ impl Peer {
     #[track_caller]
     pub(crate) fn expect_nothing_yet(&mut self) {
         self.stream.set_nonblocking(true).unwrap();
-        let peeked = self.stream.peek(&mut [0]);
+        let peeked = self.stream.peek(&mut [MaybeUninit::uninit()]);
         self.stream.set_nonblocking(false).unwrap();
         assert!(peeked.as_ref().is_err_and(would_block), "{peeked:?}");
     }
@@ -245,7 +264,7 @@ impl Peer {
 
     /// Ends the connection with a reset.
     pub(crate) fn reset(self) {
-        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+        self.stream.set_linger(Some(Duration::ZERO)).unwrap();
     }
 }
 

@@ -1,44 +1,27 @@
 //! From an endpoint to the sockets on which the admin listener accepts.
 
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net as unix;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::Mode;
-use rustix::process::umask;
-use socket2::{Domain, SockAddr, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tracing::{info, warn};
 use volley_cli::Exit;
 use volley_proto::{Endpoint, UnixAddress};
-use volley_server::bind;
+use volley_server::{UnixAccess, bind};
 
 use super::AdminEndpoint;
 use crate::handover::Heirloom;
 use crate::inherit::{self, ADMIN, BOUND, Passed};
-use crate::listen::{ListenError, resolve};
-
-/// What a Unix socket must not allow: anything to others, and executing it, which means nothing.
-const MASK: Mode = Mode::from_raw_mode(0o117);
-
-/// How many may wait to be accepted, as in the standard library.
-const BACKLOG: i32 = 128;
-
-/// The file of the Unix socket, to be removed at exit.
-static SOCKET_FILE: Mutex<Option<SocketFile>> = Mutex::new(None);
+use crate::listen::{ListenError, bind_unix_and_keep, resolve};
+use crate::socket_files;
 
 /// Why the admin listener can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdminListenError {
     #[error(transparent)]
-    Tcp(#[from] ListenError),
-    #[error("cannot listen on unix:{address}: {source}")]
-    Unix { address: UnixAddress, source: io::Error },
+    Listen(#[from] ListenError),
     #[error("cannot listen on the socket that was passed as `{ADMIN}`: {0}")]
     Adopt(#[source] io::Error),
 }
@@ -46,8 +29,8 @@ pub(crate) enum AdminListenError {
 impl AdminListenError {
     pub(crate) const fn exit(&self) -> Exit {
         match self {
-            Self::Tcp(error) => error.exit(),
-            Self::Unix { .. } | Self::Adopt(_) => Exit::Unavailable,
+            Self::Listen(error) => error.exit(),
+            Self::Adopt(_) => Exit::Unavailable,
         }
     }
 }
@@ -157,10 +140,14 @@ impl AdminListener {
 impl Place {
     async fn bind(endpoint: &AdminEndpoint) -> Result<Self, AdminListenError> {
         match endpoint.endpoint() {
-            Endpoint::Unix(address) => match bind_unix(address) {
-                Ok(socket) => Ok(Self::Unix(address.clone(), socket)),
-                Err(source) => Err(AdminListenError::Unix { address: address.clone(), source }),
-            },
+            Endpoint::Unix(address) => {
+                let socket = bind_unix_and_keep(address, &UnixAccess::default())?;
+                // It is another runtime that will use it.
+                let socket = socket
+                    .into_std()
+                    .map_err(|source| ListenError::Unix { address: address.clone(), source })?;
+                Ok(Self::Unix(address.clone(), socket))
+            }
             endpoint => Ok(Self::Tcp(bind_tcp(endpoint).await?)),
         }
     }
@@ -192,8 +179,7 @@ impl Place {
                 Ok(wanted.len() == 1 && sockets.iter().all(|(address, _)| is_wanted(address)))
             }
             (Self::Unix(address, _), Endpoint::Unix(wanted)) if address == wanted => {
-                // Gone, if somebody has removed it; then there is none to remove.
-                *socket_file() = address.path().and_then(|path| SocketFile::of(path).ok());
+                socket_files::borrow(address, None);
                 Ok(true)
             }
             _ => Ok(false),
@@ -220,73 +206,6 @@ async fn bind_tcp(
         })?);
     }
     Ok(sockets)
-}
-
-fn bind_unix(address: &UnixAddress) -> io::Result<unix::UnixListener> {
-    address.path().map_or(Ok(()), remove_stale)?;
-    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // For the process, but nobody else makes files now; a chmod afterwards would be too late.
-    let before = umask(MASK);
-    let bound = socket.bind(&SockAddr::unix(address.sun_path())?);
-    umask(before);
-    bound?;
-    *socket_file() = address.path().map(SocketFile::of).transpose()?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
-/// Removes the file of a socket that nobody listens on; a process that was killed leaves one.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    if !fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
-        return Ok(());
-    }
-    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // Whoever listens there may be too busy to accept: that is no reason to wait.
-    socket.set_nonblocking(true)?;
-    match socket.connect(&SockAddr::unix(path)?) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        // It will be told as in use.
-        _ => Ok(()),
-    }
-}
-
-/// A socket's file, by what tells it from one that another process has put in its place.
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-}
-
-impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
-        let file = fs::symlink_metadata(path)?;
-        Ok(Self { path: path.to_owned(), device: file.dev(), inode: file.ino() })
-    }
-
-    fn is_there(&self) -> bool {
-        fs::symlink_metadata(&self.path)
-            .is_ok_and(|file| (file.dev(), file.ino()) == (self.device, self.inode))
-    }
-}
-
-/// Removes the file of the Unix socket, if there is one. To be called before the process exits.
-pub(crate) fn remove_socket() {
-    if let Some(file) = socket_file().take().filter(SocketFile::is_there)
-        && let Err(error) = fs::remove_file(&file.path)
-    {
-        warn!(path = %file.path.display(), %error, "cannot remove the admin socket");
-    }
-}
-
-/// Leaves the file to another process, which has the same socket.
-pub(crate) fn leave_socket() {
-    *socket_file() = None;
-}
-
-fn socket_file() -> MutexGuard<'static, Option<SocketFile>> {
-    SOCKET_FILE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

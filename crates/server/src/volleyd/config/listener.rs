@@ -5,13 +5,14 @@ use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
 use volley_proto::Endpoint;
+use volley_server::UnixAccess;
 
 use super::layer::Layer;
 use super::origin::Origin;
 use super::place::Place;
 use super::problem::Problem;
 use super::table::{ListenerSettings, SectionSettings};
-use super::value::Name;
+use super::value::{Group, Name, User};
 use super::valued::Valued;
 
 /// Where to listen, and what was said of that listener alone.
@@ -48,6 +49,16 @@ impl Listener {
         }
     }
 
+    /// Who may connect to it, if it is a Unix socket.
+    pub(crate) fn access(&self) -> UnixAccess {
+        let settings = &self.settings;
+        let mut access = UnixAccess::default();
+        access.mode = settings.unix_mode.value.0;
+        access.owner = settings.unix_owner.value.given().map(User::id);
+        access.group = settings.unix_group.value.given().map(Group::id);
+        access
+    }
+
     /// Whether nobody has said where to listen.
     pub(crate) const fn is_default(&self) -> bool {
         matches!(self.endpoint.origin, Origin::Default)
@@ -60,10 +71,12 @@ impl Listener {
     }
 }
 
-/// Whether it is the same port each time: 0 is not.
+/// Whether it is the same port each time: 0 is not. A path is always the same.
 pub(crate) fn has_fixed_port(endpoint: &Endpoint) -> bool {
     match endpoint {
-        Endpoint::Tcp(address) => address.port() != 0,
+        Endpoint::Tcp(address) | Endpoint::Tls(address) | Endpoint::Udp(address) => {
+            address.port() != 0
+        }
         _ => true,
     }
 }

@@ -1,7 +1,5 @@
 //! All settings in force: what flags, environment and file add up to.
 
-use std::path::Path;
-
 use volley_proto::Endpoint;
 
 use super::environment::Environment;
@@ -50,10 +48,12 @@ impl Settings {
         let mut warnings = environment.warnings.clone();
         warnings.extend(void_sections(&listeners, file));
         let settings = Self { process, listeners, warnings };
-        match settings.admin_problem() {
-            Some(problem) => Err(vec![problem]),
-            None => Ok(settings),
-        }
+        let mut problems: Vec<_> = settings.admin_problem().into_iter().collect();
+        let endpoints = settings.listeners.iter().map(|listener| &listener.endpoint);
+        problems.extend(
+            endpoints.filter_map(|endpoint| directory_problem(&endpoint.value, &endpoint.origin)),
+        );
+        if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
 
     /// What messages call one of these listeners; nothing where there is but one, without a name.
@@ -65,9 +65,8 @@ impl Settings {
     fn admin_problem(&self) -> Option<Problem> {
         let Valued { value: Some(admin), origin } = &self.process.admin else { return None };
         let endpoint = admin.endpoint();
-        if let Some(directory) = missing_directory(endpoint) {
-            let why = format!("{admin}: there is no directory {}", directory.display());
-            return Some(Problem::new(origin, why));
+        if let Some(problem) = directory_problem(endpoint, origin) {
+            return Some(problem);
         }
         if !has_fixed_port(endpoint) {
             return None;
@@ -78,12 +77,14 @@ impl Settings {
     }
 }
 
-/// The directory of a Unix socket, if it is not there.
-fn missing_directory(endpoint: &Endpoint) -> Option<&Path> {
+/// The directory of a Unix socket is not there.
+fn directory_problem(endpoint: &Endpoint, origin: &Origin) -> Option<Problem> {
     let Endpoint::Unix(address) = endpoint else { return None };
     let directory = address.path()?.parent()?;
     // That of a name alone is the working directory, and empty.
-    (!directory.as_os_str().is_empty() && !directory.is_dir()).then_some(directory)
+    let is_missing = !directory.as_os_str().is_empty() && !directory.is_dir();
+    let why = || format!("{endpoint}: there is no directory {}", directory.display());
+    is_missing.then(|| Problem::new(origin, why()))
 }
 
 /// The listeners: those of the flags, or else of the environment, of the file, the default.

@@ -14,7 +14,8 @@ use super::problem::Problem;
 use super::row::Group::{Deadlines, Limits, Listeners, Logging, Operation};
 use super::row::{Row, Scope};
 use super::value::{
-    Auto, ByteRate, Bytes, Connections, Filter, LogFormat, Name, Percent, Rate, Threads,
+    Auto, ByteRate, Bytes, Connections, Filter, Group, LogFormat, Mode, Name, Percent, Rate,
+    Threads, User,
 };
 use super::valued::{Shown, Valued};
 use crate::admin::AdminEndpoint;
@@ -25,8 +26,9 @@ pub(crate) const LISTEN: Row = Row {
     group: Listeners,
     default: "tcp://127.0.0.1:7007",
     example: "0.0.0.0:7007",
-    help: "Where to listen; can be given more than once. Port 0 lets the system choose. By default on \
-           the sockets that a service manager passes, if it does",
+    help: "Where to listen, such as 0.0.0.0:7007, unix:/run/volley.sock or unix:@volley; can be given \
+           more than once. Port 0 lets the system choose. By default on the sockets that a service \
+           manager passes, if it does",
     ..Row::of::<Endpoint>(Scope::Process)
 };
 
@@ -107,7 +109,8 @@ settings! {
             reloadable: true,
             default: "off",
             example: "100",
-            help: "The same for those of one IPv4 address, or of one IPv6 network of 64 bits",
+            help: "The same for those of one IPv4 address, of one IPv6 network of 64 bits, or of one \
+                   user at Unix sockets",
         }
         max_buffered: Option<Bytes> {
             key: "max-buffered",
@@ -170,6 +173,28 @@ settings! {
             default: "echo",
             example: "ack",
             help: "The reply that a frame gets, unless the client asks for the other with HELLO",
+        }
+        unix_mode: Mode {
+            key: "unix-mode",
+            group: Listeners,
+            default: "0660",
+            example: "0600",
+            help: "The permissions of a Unix socket's file: who may write to it may connect",
+        }
+        unix_owner: Auto<User> {
+            key: "unix-owner",
+            group: Listeners,
+            default: "auto",
+            example: "root",
+            help: "Who owns it, by name or number; auto is the user of the process, and only a \
+                   privileged one may say otherwise",
+        }
+        unix_group: Auto<Group> {
+            key: "unix-group",
+            group: Listeners,
+            default: "auto",
+            example: "root",
+            help: "The same for its group, which may be any that the process is in",
         }
         max_frame: MaxFrame {
             key: "max-frame",

@@ -1,6 +1,7 @@
 //! What the values of settings have in common: each is read from a text, the same from a flag, a
 //! variable or the file, and written back. Their types stand below this one.
 
+mod access;
 mod choice;
 mod number;
 mod text;
@@ -9,6 +10,7 @@ use clap::builder::PossibleValue;
 
 use super::row::Form;
 
+pub(crate) use access::{Group, Mode, User};
 pub(crate) use choice::LogFormat;
 pub(crate) use number::{ByteRate, Bytes, Connections, Percent, Rate, Threads};
 pub(crate) use text::{Filter, Name};
@@ -70,17 +72,24 @@ impl<T: Value> Value for Option<T> {
     }
 }
 
-/// A number that the daemon finds itself when it is told `auto`.
+/// What the daemon, or the system, finds itself when it is told `auto`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Auto<T>(Option<T>);
 
 /// A value that can be found.
-pub(crate) trait Automatic: Value + Copy {
+pub(crate) trait Automatic: Value {
     /// What it follows from.
     const BY: &'static str;
 }
 
 impl<T: Automatic> Auto<T> {
+    /// What was given.
+    pub(crate) const fn given(&self) -> Option<&T> {
+        self.0.as_ref()
+    }
+}
+
+impl<T: Automatic + Copy> Auto<T> {
     /// What was given, or else what is found.
     pub(crate) fn unwrap_or_else(&self, find: impl FnOnce() -> T) -> T {
         self.0.unwrap_or_else(find)

@@ -118,7 +118,10 @@ fn what_else_can_be_wrong_with_a_file() {
             "listen = ['127.0.0.1:0', 5]",
             "1:26: `listen` can't be an integer: write for example listen = \"0.0.0.0:7007\"",
         ),
-        ("listen = 'tls://x:1'", "1:10: `listen`: tls:// is not supported yet: only tcp:// is"),
+        (
+            "listen = 'tls://x:1'",
+            "1:10: `listen`: tls:// is not supported yet: only tcp:// and unix: are",
+        ),
         ("listen = ['127.0.0.1:0', 'x']", "1:26: `listen`: `x` has no port: write x:7007"),
         (
             "listen = ['127.0.0.1:1', 'tcp://127.0.0.1:1']",

@@ -16,8 +16,11 @@ impl Value for Endpoint {
     fn parse(text: &str) -> Result<Self, String> {
         let endpoint: Self = text.parse().map_err(|error: EndpointError| error.to_string())?;
         match endpoint {
-            Self::Tcp(_) => Ok(endpoint),
-            _ => Err(format!("{} is not supported yet: only tcp:// is", endpoint.scheme())),
+            Self::Tcp(_) | Self::Unix(_) => Ok(endpoint),
+            _ => {
+                let scheme = endpoint.scheme();
+                Err(format!("{scheme} is not supported yet: only tcp:// and unix: are"))
+            }
         }
     }
 
