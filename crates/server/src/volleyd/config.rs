@@ -31,9 +31,9 @@ mod value;
 mod valued;
 
 pub(crate) use flags::{Flags, Task};
-pub(crate) use listener::Listener;
+pub(crate) use listener::{Listener, is_open};
 pub(crate) use problem::ConfigError;
 pub(crate) use reload::{Change, ReloadError};
 pub(crate) use settings::Settings;
 pub(crate) use sources::Sources;
-pub(crate) use value::{Connections, LogFormat, Threads};
+pub(crate) use value::{Connections, Framing, LogFormat, Threads};

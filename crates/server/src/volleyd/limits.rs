@@ -5,8 +5,10 @@ use std::fmt::Display;
 use rustix::process::{Resource, getrlimit};
 use tracing::{info, warn};
 use volley_cli::{format_bytes, format_duration, format_rate};
-use volley_proto::{Address, Endpoint};
+use volley_proto::Endpoint;
 use volley_server::{Config, ConnectionLimit};
+
+use crate::config::is_open;
 
 /// How a limit is shown that is not set.
 const OFF: &str = "off";
@@ -48,13 +50,6 @@ pub(crate) fn warn_if_open(endpoint: &Endpoint, config: &Config, all: &Connectio
     }
 }
 
-fn is_open(endpoint: &Endpoint) -> bool {
-    match endpoint {
-        Endpoint::Tcp(Address::Socket(address)) => !address.ip().to_canonical().is_loopback(),
-        _ => false,
-    }
-}
-
 /// The limits that keep one peer, or all of them, from more than their share, and are not set.
 fn off(config: &Config, all: &ConnectionLimit) -> Vec<&'static str> {
     let deadlines = &config.deadlines;
@@ -88,24 +83,6 @@ fn shown<T, D: Display>(limit: Option<T>, show: impl FnOnce(T) -> D) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_not_loopback_is_open() {
-        for (address, open) in [
-            ("127.0.0.1:1", false),
-            ("127.9.9.9:1", false),
-            ("[::1]:1", false),
-            ("[::ffff:127.0.0.1]:1", false),
-            ("0.0.0.0:1", true),
-            ("[::]:1", true),
-            ("192.0.2.1:1", true),
-            ("[fe80::1]:1", true),
-            ("unix:/run/volley.sock", false),
-            ("unix:@volley", false),
-        ] {
-            assert_eq!(is_open(&address.parse().unwrap()), open, "{address}");
-        }
-    }
 
     #[test]
     fn names_the_limits_that_are_off() {

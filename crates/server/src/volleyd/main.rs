@@ -25,7 +25,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use admin::{AdminListener, Observed};
-use config::{ConfigError, Flags, Settings, Sources, Task, Threads};
+use config::{ConfigError, Flags, Framing, Settings, Sources, Task, Threads};
 use handover::{Predecessor, Program};
 use in_force::InForce;
 use inherit::{InheritError, Inherited};
@@ -137,10 +137,17 @@ async fn run(
     let mut handles = Vec::new();
     for Listener { wanted, socket, endpoint, is_kept, .. } in listeners {
         let config = in_force.config(&settings, wanted);
+        let listener = &settings.listeners[wanted];
+        // A name, or a socket that was passed, tells only now.
+        if let Some(why) = listener.refusal_of(&endpoint) {
+            fatal(&why);
+            return Err(Exit::Config);
+        }
         limits::warn_if_open(&endpoint, &config, in_force.connections());
+        let framing = listener.settings.framing.value;
         let served = match socket {
-            Socket::Tcp(socket) => serve(socket, config, &shutdown, &mut servers),
-            Socket::Unix(socket) => serve(socket, config, &shutdown, &mut servers),
+            Socket::Tcp(socket) => serve(socket, config, framing, &shutdown, &mut servers),
+            Socket::Unix(socket) => serve(socket, config, framing, &shutdown, &mut servers),
         };
         let handle = served.map_err(|error| {
             report_fatal(&error);
@@ -185,12 +192,25 @@ async fn run(
 fn serve(
     listener: impl volley_server::Listener,
     config: Config,
+    framing: Framing,
     shutdown: &CancellationToken,
     servers: &mut JoinSet<Result<Books, ServeError>>,
 ) -> Result<Handle, ServeError> {
-    let server = Server::new(listener, config)?;
-    let (handle, shutdown) = (server.handle(), shutdown.clone());
-    servers.spawn(server.run(async move { shutdown.cancelled().await }));
+    let shutdown = shutdown.clone().cancelled_owned();
+    let handle = match framing {
+        Framing::Frames => {
+            let server = Server::new(listener, config)?;
+            let handle = server.handle();
+            servers.spawn(server.run(shutdown));
+            handle
+        }
+        Framing::Raw => {
+            let server = Server::raw(listener, config)?;
+            let handle = server.handle();
+            servers.spawn(server.run(shutdown));
+            handle
+        }
+    };
     Ok(handle)
 }
 

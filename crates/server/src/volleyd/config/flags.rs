@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, ValueParser};
+use clap::builder::{PossibleValuesParser, ValueParser, ValueRange};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::layer::{Entry, Layer};
 use super::origin::Origin;
-use super::row::Row;
+use super::row::{Form, Row};
 use super::table::{LISTEN, rows};
 
 const ABOUT: &str = "Answers every length-prefixed frame with an echo or a receipt.";
@@ -147,7 +147,14 @@ fn command() -> Command {
 
 fn flag(row: &'static Row) -> Arg {
     let action = if row.key == LISTEN.key { ArgAction::Append } else { ArgAction::Set };
+    // The flag alone is on.
+    let (values, alone) = match row.form {
+        Form::Switch => (ValueRange::from(0..=1), Some("on")),
+        _ => (ValueRange::SINGLE, None),
+    };
     Arg::new(row.key)
+        .num_args(values)
+        .default_missing_value(alone)
         .long(row.key)
         .action(action)
         .value_name(row.value_name)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
-use volley_proto::Endpoint;
+use volley_proto::{Address, Endpoint};
 use volley_server::UnixAccess;
 
 use super::layer::Layer;
@@ -12,7 +12,7 @@ use super::origin::Origin;
 use super::place::Place;
 use super::problem::Problem;
 use super::table::{ListenerSettings, SectionSettings};
-use super::value::{Group, Name, User};
+use super::value::{Framing, Group, Name, User};
 use super::valued::Valued;
 
 /// Where to listen, and what was said of that listener alone.
@@ -59,6 +59,19 @@ impl Listener {
         access
     }
 
+    /// Why it may not listen at `endpoint`: it is without frames and open to the network, and
+    /// nobody has said that it may be.
+    pub(crate) fn refusal_of(&self, endpoint: &Endpoint) -> Option<String> {
+        let settings = &self.settings;
+        let is_raw = settings.framing.value == Framing::Raw;
+        (is_raw && !settings.allow_public_raw.value.0 && is_open(endpoint)).then(|| {
+            format!(
+                "{endpoint}: a raw listener is for this machine alone, unless --allow-public-raw \
+                 is given"
+            )
+        })
+    }
+
     /// Whether nobody has said where to listen.
     pub(crate) const fn is_default(&self) -> bool {
         matches!(self.endpoint.origin, Origin::Default)
@@ -78,6 +91,17 @@ pub(crate) fn has_fixed_port(endpoint: &Endpoint) -> bool {
             address.port() != 0
         }
         _ => true,
+    }
+}
+
+/// Whether others than this machine can reach it. A name may be anybody's, but for one.
+pub(crate) fn is_open(endpoint: &Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Tcp(address) | Endpoint::Tls(address) | Endpoint::Udp(address) => match address {
+            Address::Socket(address) => !address.ip().to_canonical().is_loopback(),
+            Address::Name { host, .. } => host != "localhost",
+        },
+        _ => false,
     }
 }
 
@@ -123,4 +147,30 @@ fn repeats<'a, T, K: Eq + Hash + 'a>(
             None
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_loopback_is_open() {
+        for (address, open) in [
+            ("127.0.0.1:1", false),
+            ("127.9.9.9:1", false),
+            ("[::1]:1", false),
+            ("[::ffff:127.0.0.1]:1", false),
+            ("localhost:1", false),
+            ("0.0.0.0:1", true),
+            ("[::]:1", true),
+            ("192.0.2.1:1", true),
+            ("[fe80::1]:1", true),
+            ("example.org:1", true),
+            ("udp://0.0.0.0:1", true),
+            ("unix:/run/volley.sock", false),
+            ("unix:@volley", false),
+        ] {
+            assert_eq!(is_open(&address.parse().unwrap()), open, "{address}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ pub(crate) fn text_of(row: &Row, value: &DeValue<'_>) -> Result<String, String> 
     match (value, row.form) {
         (DeValue::String(text), _) => Ok(text.to_string()),
         (DeValue::Boolean(false), _) if row.takes_off => Ok("off".to_owned()),
+        (DeValue::Boolean(is_so), Form::Switch) => Ok(if *is_so { "on" } else { "off" }.to_owned()),
         (DeValue::Integer(number), Form::Number) => Ok(decimal(number)),
         (DeValue::Float(number), Form::Number) => Ok(number.as_str().to_owned()),
         (DeValue::Integer(number), Form::WithUnit(unit)) => {

@@ -60,6 +60,8 @@ pub(crate) enum Form {
     Text,
     /// A number, or a string for one with a unit.
     Number,
+    /// True or false.
+    Switch,
     /// A string: a number with a unit, such as this one.
     WithUnit(&'static str),
 }
@@ -103,6 +105,7 @@ impl Row {
         let is_integer = text.parse::<i64>().is_ok();
         match self.form {
             Form::Number if is_integer => format!("{} = {text}", self.key),
+            Form::Switch => format!("{} = {}", self.key, text == "on"),
             _ => format!("{} = {}", self.key, quoted(text)),
         }
     }

@@ -53,6 +53,10 @@ impl Settings {
         problems.extend(
             endpoints.filter_map(|endpoint| directory_problem(&endpoint.value, &endpoint.origin)),
         );
+        problems.extend(settings.listeners.iter().filter_map(|listener| {
+            let why = listener.refusal_of(&listener.endpoint.value)?;
+            Some(Problem::new(&listener.endpoint.origin, why))
+        }));
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
 

@@ -14,8 +14,8 @@ use super::problem::Problem;
 use super::row::Group::{Deadlines, Limits, Listeners, Logging, Operation};
 use super::row::{Row, Scope};
 use super::value::{
-    Auto, ByteRate, Bytes, Connections, Filter, Group, LogFormat, Mode, Name, Percent, Rate,
-    Threads, User,
+    Auto, ByteRate, Bytes, Connections, Filter, Framing, Group, LogFormat, Mode, Name, Percent,
+    Rate, Switch, Threads, User,
 };
 use super::valued::{Shown, Valued};
 use crate::admin::AdminEndpoint;
@@ -173,6 +173,22 @@ settings! {
             default: "echo",
             example: "ack",
             help: "The reply that a frame gets, unless the client asks for the other with HELLO",
+        }
+        framing: Framing {
+            key: "framing",
+            group: Listeners,
+            default: "frames",
+            example: "raw",
+            help: "raw sends back what comes in, without frames, receipts and ERROR: for nc, socat and \
+                   the checks of balancers; on loopback and Unix sockets only, unless \
+                   --allow-public-raw is given",
+        }
+        allow_public_raw: Switch {
+            key: "allow-public-raw",
+            group: Listeners,
+            default: "off",
+            example: "on",
+            help: "Lets a raw listener be open to the network",
         }
         unix_mode: Mode {
             key: "unix-mode",

@@ -11,7 +11,7 @@ use clap::builder::PossibleValue;
 use super::row::Form;
 
 pub(crate) use access::{Group, Mode, User};
-pub(crate) use choice::LogFormat;
+pub(crate) use choice::{Framing, LogFormat, Switch};
 pub(crate) use number::{ByteRate, Bytes, Connections, Percent, Rate, Threads};
 pub(crate) use text::{Filter, Name};
 

@@ -28,7 +28,8 @@ fn rows_are_whole_and_their_defaults_and_examples_are_good() {
         if *key != NAME.key {
             assert_eq!((row.check)(default), Ok(()), "{key}");
         }
-        assert_eq!((row.check)("off").is_ok(), row.takes_off || ["log", "name"].contains(key));
+        let takes_off = row.takes_off || *form == Form::Switch || ["log", "name"].contains(key);
+        assert_eq!((row.check)("off").is_ok(), takes_off, "{key}");
         if let Form::WithUnit(unit) = form {
             assert!((row.check)(&format!("1{unit}")).is_ok(), "{key}");
             assert!((row.check)("1").is_err(), "{key}");

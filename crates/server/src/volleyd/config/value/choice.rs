@@ -15,6 +15,53 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// How the bytes of a listener's connections are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Framing {
+    /// frames behind their length
+    Frames,
+    /// none: what comes in goes back
+    Raw,
+}
+
+/// Whether something is so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Switch(pub(crate) bool);
+
+impl Value for Framing {
+    const NAME: &'static str = "FRAMING";
+    const FORM: Form = Form::Text;
+
+    fn choices() -> Vec<PossibleValue> {
+        choices_of::<Self>()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        choose(text)
+    }
+
+    fn show(&self) -> String {
+        name_of(self)
+    }
+}
+
+impl Value for Switch {
+    const NAME: &'static str = "on|off";
+    const FORM: Form = Form::Switch;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "on" | "true" => Ok(Self(true)),
+            "off" | "false" => Ok(Self(false)),
+            _ => Err(format!("`{text}` is neither on nor off")),
+        }
+    }
+
+    fn show(&self) -> String {
+        if self.0 { "on" } else { "off" }.to_owned()
+    }
+}
+
 impl Value for LogFormat {
     const NAME: &'static str = "FORMAT";
     const FORM: Form = Form::Text;
