@@ -19,7 +19,7 @@ pub fn parse_endpoint(text: &str) -> Result<Endpoint, String> {
     if speaks(&endpoint) {
         Ok(endpoint)
     } else {
-        Err(format!("{} is not supported yet: only tcp:// is", endpoint.scheme()))
+        Err(format!("{} is not supported yet: only tcp:// and unix: are", endpoint.scheme()))
     }
 }
 
@@ -60,6 +60,13 @@ pub fn with_hint(error: &Error) -> String {
 
 fn hint(error: &Error) -> &'static str {
     match error {
+        Error::Connect { endpoint: Endpoint::Unix(_), source, .. } => match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                "is volleyd running there?"
+            }
+            io::ErrorKind::PermissionDenied => "the socket's file is not for this user to write to",
+            _ => "",
+        },
         Error::Connect { source, .. } => match source.kind() {
             io::ErrorKind::ConnectionRefused => "is volleyd running there?",
             io::ErrorKind::AddrNotAvailable => "no local port is free: use more local addresses",

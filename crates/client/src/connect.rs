@@ -8,18 +8,25 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
-use tokio::time::{Instant, timeout_at};
+use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::codec::FramedRead;
 use volley_proto::{
     Address, CodecError, Control, Endpoint, Frame, FrameCodec, MaxFrame, ReplyKind, Text,
+    UnixAddress,
 };
 
 use crate::connection::{Connection, Terms};
 use crate::deadline::deadline;
 use crate::error::{Error, ProtocolError};
 use crate::local::bind_address;
+use crate::stream::Stream;
 use crate::tap::{Direction, Passing, Tap};
+
+/// The pauses before a Unix socket whose backlog is full is tried again, doubled each time: short
+/// beside what a server takes to accept, until it seems to be stuck.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How to connect, and what to expect of the server.
 ///
@@ -45,7 +52,8 @@ pub struct Options {
     /// The longest payload to send to a server that is not greeted; WELCOME tells a greeted one's.
     pub max_frame: MaxFrame,
     /// The address of this machine to connect from; the system chooses the port, and without an
-    /// address that too. The endpoint is then tried only at its addresses of the same family.
+    /// address that too. The endpoint is then tried only at its addresses of the same family; a Unix
+    /// socket has none.
     ///
     /// Two connections may have the same local port if they differ in either address or in the
     /// server's port. So each local address brings a whole range of ports for each server.
@@ -95,8 +103,8 @@ impl Connection {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Opened {
-    /// The connected stream, `TCP_NODELAY` set, behind HELLO and WELCOME.
-    pub stream: TcpStream,
+    /// The connected stream, of TCP with `TCP_NODELAY` set, behind HELLO and WELCOME.
+    pub stream: Stream,
     /// What came behind WELCOME already.
     pub early: BytesMut,
     /// The replies to expect.
@@ -120,13 +128,22 @@ pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Erro
         awaited,
         after: options.connect_timeout,
     };
-    let addresses =
-        timeout_at(deadline, resolve(endpoint)).await.map_err(|_| late("address"))??;
-    let mut stream = timeout_at(deadline, connect_to_any(endpoint, &addresses, options.local))
-        .await
-        .map_err(|_| late("connection"))??;
-    // A lost delay is no reason to give up a connection that works.
-    let _ = stream.set_nodelay(true);
+    let mut stream = match endpoint {
+        Endpoint::Tcp(address) => {
+            let resolve = resolve(endpoint, address);
+            let addresses = timeout_at(deadline, resolve).await.map_err(|_| late("address"))??;
+            let connect = connect_to_any(endpoint, &addresses, options.local);
+            let stream = timeout_at(deadline, connect).await.map_err(|_| late("connection"))??;
+            // A lost delay is no reason to give up a connection that works.
+            let _ = stream.set_nodelay(true);
+            Stream::from(stream)
+        }
+        Endpoint::Unix(address) => {
+            let connect = connect_to_path(endpoint, address, options.local);
+            timeout_at(deadline, connect).await.map_err(|_| late("connection"))??.into()
+        }
+        _ => return Err(Error::Unsupported { endpoint: endpoint.clone() }),
+    };
     let Some(hello) = &options.hello else {
         let (reply, max_frame) = (options.reply, options.max_frame);
         return Ok(Opened { stream, early: BytesMut::new(), reply, max_frame });
@@ -138,7 +155,7 @@ pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Erro
 
 /// Sends HELLO and awaits WELCOME; returns what came behind it too.
 async fn greet(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     hello: &Hello,
     tap: Option<&dyn Tap>,
 ) -> Result<(Terms, BytesMut), Error> {
@@ -163,17 +180,16 @@ async fn greet(
 /// Whether [`open`] knows the transport.
 #[cfg(feature = "advice")]
 pub(crate) const fn speaks(endpoint: &Endpoint) -> bool {
-    matches!(endpoint, Endpoint::Tcp(_))
+    matches!(endpoint, Endpoint::Tcp(_) | Endpoint::Unix(_))
 }
 
-async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Error> {
+async fn resolve(endpoint: &Endpoint, address: &Address) -> Result<Vec<SocketAddr>, Error> {
     let unknown = |source| Error::Resolve { endpoint: endpoint.clone(), source };
-    match endpoint {
-        Endpoint::Tcp(Address::Socket(address)) => Ok(vec![*address]),
-        Endpoint::Tcp(Address::Name { host, port }) => {
+    match address {
+        Address::Socket(address) => Ok(vec![*address]),
+        Address::Name { host, port } => {
             Ok(lookup_host((host.as_str(), *port)).await.map_err(unknown)?.collect())
         }
-        _ => Err(Error::Unsupported { endpoint: endpoint.clone() }),
     }
 }
 
@@ -210,13 +226,40 @@ async fn connect_to(
     address: SocketAddr,
     local: Option<IpAddr>,
 ) -> Result<TcpStream, Error> {
-    let failed = |source| Error::Connect { endpoint: endpoint.clone(), address, source };
+    let failed =
+        |source| Error::Connect { endpoint: endpoint.clone(), address: Some(address), source };
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let socket = socket.map_err(failed)?;
     if let Some(local) = local {
         bind_address(&socket, local).map_err(|source| Error::Bind { local, source })?;
     }
     socket.connect(address).await.map_err(failed)
+}
+
+/// Connects to a Unix socket. A backlog that is full is told at once there, where TCP tries again
+/// by itself: so it is tried again here, until the deadline.
+async fn connect_to_path(
+    endpoint: &Endpoint,
+    address: &UnixAddress,
+    local: Option<IpAddr>,
+) -> Result<UnixStream, Error> {
+    if let Some(local) = local {
+        return Err(Error::Family { endpoint: endpoint.clone(), local });
+    }
+    let path = address.sun_path();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match UnixStream::connect(&path).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                sleep(pause).await;
+                pause = (2 * pause).min(LONGEST_PAUSE);
+            }
+            Err(source) => {
+                return Err(Error::Connect { endpoint: endpoint.clone(), address: None, source });
+            }
+        }
+    }
 }
 
 fn show_answer(tap: &dyn Tap, answer: Option<&Result<Frame, CodecError>>) {

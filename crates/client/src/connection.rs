@@ -8,7 +8,6 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +20,7 @@ use crate::error::Error;
 use crate::inbox::Inbox;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
+use crate::stream::StreamAddress;
 
 /// A connection to a framed server.
 #[derive(Debug)]
@@ -92,22 +92,22 @@ impl Connection {
         (self.sender, self.receiver)
     }
 
-    /// The address of this machine that it comes from.
+    /// Where it comes from.
     ///
     /// # Errors
     ///
     /// What getsockname(2) says.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.sender.socket().local_addr()
+    pub fn local_addr(&self) -> io::Result<StreamAddress> {
+        self.sender.stream().local_addr()
     }
 
-    /// The server's address: of a name's several, the one that answered.
+    /// Where the server is: of a name's several addresses, the one that answered.
     ///
     /// # Errors
     ///
     /// What getpeername(2) says.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.sender.socket().peer_addr()
+    pub fn peer_addr(&self) -> io::Result<StreamAddress> {
+        self.sender.stream().peer_addr()
     }
 
     /// The kind of reply that frames get.

@@ -28,8 +28,8 @@ pub enum Error {
     Connect {
         /// Where to connect.
         endpoint: Endpoint,
-        /// The last address that was tried.
-        address: SocketAddr,
+        /// The last address that was tried; a Unix socket has none.
+        address: Option<SocketAddr>,
         /// What the system said.
         source: io::Error,
     },
@@ -196,9 +196,9 @@ const fn family(address: IpAddr) -> &'static str {
 }
 
 /// The endpoint, and behind a name the address that it stands for.
-fn place(endpoint: &Endpoint, address: SocketAddr) -> String {
-    match endpoint {
-        Endpoint::Tcp(Address::Name { .. }) => format!("{endpoint} ({address})"),
+fn place(endpoint: &Endpoint, address: Option<SocketAddr>) -> String {
+    match (endpoint, address) {
+        (Endpoint::Tcp(Address::Name { .. }), Some(address)) => format!("{endpoint} ({address})"),
         _ => endpoint.to_string(),
     }
 }

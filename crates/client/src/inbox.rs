@@ -4,8 +4,9 @@ use std::io;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedReadHalf;
 use volley_proto::{FrameError, HEAD_LEN, MaxFrame, Parsed, parse};
+
+use crate::stream::ReadHalf;
 
 /// What is kept at first, in bytes: enough for who sends a frame now and then.
 const SMALL: usize = 8 << 10;
@@ -18,7 +19,7 @@ const LARGE: usize = 256 << 10;
 /// it lies, and whoever wants to keep it copies it.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    read: OwnedReadHalf,
+    read: ReadHalf,
     bytes: BytesMut,
     /// For so many bytes there is room; more if a frame is longer.
     room: usize,
@@ -26,7 +27,7 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     /// An inbox with what came `early`, behind WELCOME.
-    pub(crate) const fn new(early: BytesMut, read: OwnedReadHalf) -> Self {
+    pub(crate) const fn new(early: BytesMut, read: ReadHalf) -> Self {
         Self { read, bytes: early, room: SMALL }
     }
 

@@ -35,6 +35,7 @@ mod inbox;
 mod local;
 mod receiver;
 mod sender;
+mod stream;
 mod tap;
 mod unsent;
 
@@ -44,4 +45,5 @@ pub use connection::{Connection, GoAway};
 pub use error::{Error, ProtocolError};
 pub use receiver::Receiver;
 pub use sender::Sender;
+pub use stream::{ReadHalf, Stream, StreamAddress, WriteHalf};
 pub use tap::{Direction, Passing, Tap};

@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -14,6 +12,7 @@ use crate::check::Sent;
 use crate::connect::Options;
 use crate::connection::{GoAway, Terms};
 use crate::error::Error;
+use crate::stream::WriteHalf;
 use crate::tap::{Direction, Passing, Tap};
 use crate::unsent::Unsent;
 
@@ -23,7 +22,7 @@ const GATHER: usize = 256 << 10;
 /// The sending half of a [`Connection`](crate::Connection).
 #[derive(Debug)]
 pub struct Sender {
-    write: OwnedWriteHalf,
+    write: WriteHalf,
     /// Frames that have not been written yet.
     unsent: Unsent,
     /// Tells the receiver of each frame before its bytes go out; `None` once finished.
@@ -45,7 +44,7 @@ pub(crate) struct InFlight {
 impl Sender {
     /// A half that announces its frames to the receiving one and hears of GOAWAY from it.
     pub(crate) fn new(
-        write: OwnedWriteHalf,
+        write: WriteHalf,
         announce: mpsc::UnboundedSender<InFlight>,
         goaway: watch::Receiver<Option<GoAway>>,
         terms: Terms,
@@ -155,8 +154,8 @@ impl Sender {
         self.seq
     }
 
-    pub(crate) fn socket(&self) -> &TcpStream {
-        self.write.as_ref()
+    pub(crate) const fn stream(&self) -> &WriteHalf {
+        &self.write
     }
 
     /// What was agreed on.

@@ -1,11 +1,10 @@
 //! `-v`: the conversation on stderr, frame by frame.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use volley_cli::{format_duration, printable};
-use volley_client::{Direction, Passing, Tap};
+use volley_client::{Direction, Passing, StreamAddress, Tap};
 use volley_proto::Control;
 
 use crate::dump;
@@ -32,11 +31,14 @@ impl Wire {
     /// Shows where a connection leads.
     pub(crate) fn note_connection(
         &self,
-        local: io::Result<SocketAddr>,
-        peer: io::Result<SocketAddr>,
+        local: io::Result<StreamAddress>,
+        peer: io::Result<StreamAddress>,
     ) {
-        if let (Ok(local), Ok(peer)) = (local, peer) {
-            self.note(&format!("connected from {local} to {peer}"));
+        match (local, peer) {
+            // There is nothing to say of it.
+            (Ok(StreamAddress::Unix(None)), Ok(peer)) => self.note(&format!("connected to {peer}")),
+            (Ok(local), Ok(peer)) => self.note(&format!("connected from {local} to {peer}")),
+            _ => {}
         }
     }
 

@@ -11,6 +11,7 @@ mod replies;
 #[path = "../scripted/mod.rs"]
 mod scripted;
 mod tap;
+mod unix;
 
 use std::time::Duration;
 

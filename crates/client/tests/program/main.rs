@@ -14,6 +14,7 @@ mod shell;
 mod signals;
 mod stdin;
 mod terminal;
+mod unix;
 mod wait;
 
 use std::process::Stdio;

@@ -1,14 +1,18 @@
 //! A server that does what a test says, byte for byte, over a real socket.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
-use volley_proto::{Control, Endpoint, MaxFrame, Reason, Receipt, ReplyKind, Text, encode_data};
+use volley_proto::{
+    Control, Endpoint, MaxFrame, Reason, Receipt, ReplyKind, Text, UnixAddress, encode_data,
+};
 
 /// No test comes near it; a hang ends here.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -44,8 +48,8 @@ pub(crate) async fn within<F: Future>(work: F) -> F::Output {
 }
 
 /// The server's side of a connection.
-pub(crate) struct Peer {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Peer<S = TcpStream> {
+    pub(crate) stream: S,
     client_done: Arc<Notify>,
 }
 
@@ -56,6 +60,21 @@ impl Peer {
         Self { stream, client_done: Arc::default() }
     }
 
+    /// Closes with a reset instead of an end of the stream.
+    pub(crate) fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+impl Peer<UnixStream> {
+    /// The same at a Unix socket.
+    pub(crate) async fn accept_unix(listener: &UnixListener) -> Self {
+        let (stream, _) = listener.accept().await.unwrap();
+        Self { stream, client_done: Arc::default() }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     pub(crate) async fn bytes(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         self.stream.read_exact(&mut bytes).await.unwrap();
@@ -159,11 +178,14 @@ impl Peer {
     pub(crate) async fn until_client_is_done(&self) {
         self.client_done.notified().await;
     }
+}
 
-    /// Closes with a reset instead of an end of the stream.
-    pub(crate) fn reset(self) {
-        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
-    }
+/// A place for a Unix socket that is there for as long as the directory, and the endpoint there.
+pub(crate) fn place() -> (TempDir, PathBuf, Endpoint) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("volley.sock");
+    let endpoint = UnixAddress::from_path(&path).unwrap().into();
+    (directory, path, endpoint)
 }
 
 /// The receipt for `payload`, received at the start of 2026.

@@ -14,8 +14,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use volley_client::{Opened, ProtocolError};
+use volley_client::{Opened, ProtocolError, Stream};
 use volley_proto::{
     Control, HEAD_LEN, MaxFrame, Parsed, Reason, ReplyKind, encode_data_head, parse,
 };
@@ -54,7 +53,7 @@ pub enum Ended {
 /// One connection between connect and close.
 #[derive(Debug)]
 pub struct Exchange<'c> {
-    stream: TcpStream,
+    stream: Stream,
     shared: &'c Shared,
     client: &'c mut Client,
     kind: ReplyKind,
@@ -484,7 +483,7 @@ impl<'c> Exchange<'c> {
 }
 
 /// Writes until all is out or the socket takes no more. Returns how many bytes it took.
-fn write(stream: &mut TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
+fn write(stream: &mut Stream, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
     let mut written = 0;
     while written < bytes.len() {
         match Pin::new(&mut *stream).poll_write(cx, &bytes[written..]) {

@@ -4,14 +4,13 @@ use std::io::{self, Cursor};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use futures_util::{FutureExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Chain};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, timeout};
 use tokio_util::codec::FramedRead;
 use volley_client::advice::with_hint;
-use volley_client::{Error, Opened, ProtocolError};
+use volley_client::{Error, Opened, ProtocolError, ReadHalf, WriteHalf};
 use volley_proto::{
     CodecError, Control, Frame, FrameCodec, FrameError, MaxFrame, Reason, ReplyKind,
     encode_data_head,
@@ -29,8 +28,8 @@ const CLOSED: &str = "the server closed the connection";
 /// A connection with pings in flight.
 #[derive(Debug)]
 pub(crate) struct Link {
-    frames: FramedRead<Chain<Cursor<BytesMut>, OwnedReadHalf>, FrameCodec>,
-    write: OwnedWriteHalf,
+    frames: FramedRead<Chain<Cursor<BytesMut>, ReadHalf>, FrameCodec>,
+    write: WriteHalf,
     /// What the socket has not taken yet of the ping that was sent last.
     unsent: BytesMut,
     /// Why the socket takes nothing any more. The system tells it only once.
@@ -84,9 +83,9 @@ impl Link {
         }
     }
 
-    /// The server's address.
+    /// The server's address; a Unix socket has none.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.write.peer_addr().ok()
+        self.write.peer_addr().ok()?.socket()
     }
 
     /// The kind of reply that comes.
@@ -130,10 +129,8 @@ impl Link {
         self.unsent.extend_from_slice(&encode_data_head(len));
         self.unsent.extend_from_slice(&payload);
         self.flight.launch(seq, Instant::now());
-        match self.write.try_write(&self.unsent) {
-            Ok(written) => self.unsent.advance(written),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => self.unwritable = Some(error),
+        if let Some(Err(error)) = self.write.write_buf(&mut self.unsent).now_or_never() {
+            self.unwritable = Some(error);
         }
         Ok(())
     }

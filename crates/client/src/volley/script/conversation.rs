@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::net::TcpStream;
-use volley_client::{Arrival, Direction, Error, Opened, Passing, ProtocolError, Sent, Tap};
+use volley_client::{Arrival, Direction, Error, Opened, Passing, ProtocolError, Sent, Stream, Tap};
 use volley_proto::{
     Control, FrameError, HEAD_LEN, MaxFrame, Parsed, ReplyKind, encode_data_head, parse,
 };
@@ -21,8 +20,8 @@ const ROOM: usize = 64 << 10;
 /// A connection on which a script says what it likes.
 #[derive(Debug)]
 pub(super) struct Conversation {
-    read: ReadHalf<TcpStream>,
-    write: WriteHalf<TcpStream>,
+    read: ReadHalf<Stream>,
+    write: WriteHalf<Stream>,
     /// What has come and has not been taken.
     inbox: BytesMut,
     /// Why nothing more will come: an error, or the server's close.
