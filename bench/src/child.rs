@@ -118,6 +118,11 @@ impl Child {
         if self.closes(time) { Err(self.early_end()) } else { Ok(()) }
     }
 
+    /// Whether it is still there after `time`; what it prints is dropped.
+    pub(crate) fn stays(&mut self, time: Duration) -> bool {
+        !self.closes(time)
+    }
+
     /// Asks it and its whole group to end, with SIGTERM.
     pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);

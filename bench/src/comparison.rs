@@ -87,7 +87,8 @@ pub(crate) fn run<C: Contender>(args: &Args, baseline: &C, others: &[C]) -> Resu
     })
 }
 
-fn warn(cpus: &Cpus) {
+/// Says what makes the figures mean less, and where both sides run.
+pub(crate) fn warn(cpus: &Cpus) {
     if cfg!(debug_assertions) {
         report::tell("warning: built without --release, so the figures mean little");
     }

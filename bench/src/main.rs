@@ -1,10 +1,11 @@
 //! Measures how near servers and load generators of length-prefixed frames come to the limit of the
 //! machine.
 //!
-//! Here is only the command line. A visible mode (`server`, `load`, `idle`, `fairness`) starts this same program
+//! Here is only the command line. A visible mode (`server`, `load`, `client`, `idle`, `fairness`) starts this same program
 //! again for each side of a measurement, as one of the hidden subcommands.
 
 mod child;
+mod client;
 mod comparison;
 mod descriptors;
 mod fairness;
@@ -46,6 +47,8 @@ enum Mode {
     Server(server::Args),
     /// Frames per second of each load generator, as a ratio to the raw limit
     Load(load::Args),
+    /// What `volley send` costs: its start, beside redis-cli, and a stream through the daemon
+    Client(client::Args),
     /// Resident bytes of each server per idle connection
     Idle(idle::Args),
     /// How long 100 connections wait beside one that floods the daemon, and without it
@@ -75,6 +78,7 @@ fn main() -> Exit {
     let done = match Args::parse().mode {
         Mode::Server(args) => server::run(&args),
         Mode::Load(args) => load::run(&args),
+        Mode::Client(args) => client::run(&args),
         Mode::Idle(args) => idle::run(&args),
         Mode::Fairness(args) => fairness::run(&args),
         Mode::Pinned(args) => pinned::run(&args),

@@ -47,8 +47,12 @@ impl Contender for Target {
     }
 }
 
-/// Puts the load on a server and reads what it counted.
-fn drive(target: &Target, server: &Running, trial: &Trial<'_>) -> Result<f64> {
+/// Puts the load on a server and reads what it counted: frames per second.
+///
+/// # Errors
+///
+/// When the load fails.
+pub(crate) fn drive(target: &Target, server: &Running, trial: &Trial<'_>) -> Result<f64> {
     let &Trial { load, time, cpus } = trial;
     let mut command = own_command(["raw-load"])?;
     command.extend(raw_load::Args::new(server.address, load, time, target.reply_size).words());

@@ -281,3 +281,21 @@ fn refuses_a_wrong_command_line() {
         assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
     }
 }
+
+#[test]
+fn measures_what_one_frame_and_a_stream_cost_a_script() {
+    let beside = |name| std::path::Path::new(PROGRAM).with_file_name(name);
+    if !beside("volley").exists() || !beside("volleyd").exists() {
+        println!("skipped: volley and volleyd have not been built");
+        return;
+    }
+    let output = run(&["client", "--starts", "2", "--file", "300KiB", "--rounds", "1"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let rows = rows(&output);
+    assert_eq!(rows[0], ["one frame, and out", "ms", "volley's ratio to it"]);
+    assert_eq!((rows[2][0].as_str(), rows[2][2].as_str()), ("volley send hello", "1.00"));
+    let stream = rows.iter().position(|row| row.first().is_some_and(|cell| cell == "frames/s of"));
+    let figures = &rows[stream.unwrap() + 2];
+    assert_eq!(figures[0], "65536 bytes");
+    figures[1..].iter().for_each(|cell| assert_is_a_figure(cell));
+}
