@@ -46,10 +46,19 @@ impl Family {
     ///
     /// When it does not say that it listens.
     pub async fn start(arguments: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", arguments).await
+    }
+
+    /// As [`start`](Self::start), at this endpoint.
+    ///
+    /// # Panics
+    ///
+    /// When it does not say that it listens.
+    pub async fn start_at(endpoint: &str, arguments: &[&str]) -> Self {
         // Those whose parent has gone are this process's children then, and no zombies of another.
         set_child_subreaper(Some(getpid())).unwrap();
         let mut command = program("volleyd");
-        command.args(["--listen", "127.0.0.1:0"]).args(arguments).process_group(0);
+        command.args(["--listen", endpoint]).args(arguments).process_group(0);
         let mut eldest = command.spawn().unwrap();
         let current = pid(eldest.id().unwrap());
         let log = lines(eldest.stderr.take().unwrap());

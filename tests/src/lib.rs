@@ -117,8 +117,17 @@ impl Daemon {
     ///
     /// When it does not say that it listens.
     pub async fn start(arguments: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", arguments).await
+    }
+
+    /// As [`start`](Self::start), with frames at this endpoint.
+    ///
+    /// # Panics
+    ///
+    /// When it does not say that it listens.
+    pub async fn start_at(endpoint: &str, arguments: &[&str]) -> Self {
         let mut command = program("volleyd");
-        command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]).args(arguments);
+        command.args(["--listen", endpoint, "--admin", "127.0.0.1:0"]).args(arguments);
         let mut child = command.spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let log = tokio::spawn(async move {

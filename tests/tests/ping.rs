@@ -108,15 +108,20 @@ async fn no_ping_is_lost_when_new_processes_take_the_daemons_place() {
 
 #[tokio::test]
 async fn a_daemon_that_is_stopped_and_started_again_is_pinged_again() {
-    let endpoint = reserve("127.0.77.2:0");
-    let first = Family::start(&["--listen", &endpoint]).await;
-    let mut ping = Ping::start(&endpoint);
+    is_pinged_again(&reserve("127.0.77.2:0")).await;
+    let directory = tempfile::tempdir().unwrap();
+    is_pinged_again(&format!("unix:{}", directory.path().join("volley.sock").display())).await;
+}
+
+async fn is_pinged_again(endpoint: &str) {
+    let first = Family::start_at(endpoint, &[]).await;
+    let mut ping = Ping::start(endpoint);
     ping.wait_for("reply").await;
     first.terminate();
     first.end().await;
     // Nobody is there to connect to.
     ping.wait_for("lost").await;
-    let second = Family::start(&["--listen", &endpoint]).await;
+    let second = Family::start_at(endpoint, &[]).await;
     ping.wait_for("connected").await;
     ping.wait_for("reply").await;
     let summary = ping.end().await;

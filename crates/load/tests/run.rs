@@ -13,8 +13,8 @@ use volley_load::plan::sizes::Sizes;
 use volley_load::plan::{Arrivals, Life, Pace, Plan, Stop};
 use volley_load::run::shared::Phase;
 use volley_load::run::{Control, End, Outcome, Progress, Run, RunError, Watch};
-use volley_proto::{Control as Frame, Endpoint, MaxFrame, Reason, ReplyKind, Text};
-use volley_server::{Books, Config, bind, serve};
+use volley_proto::{Control as Frame, Endpoint, MaxFrame, Reason, ReplyKind, Text, UnixAddress};
+use volley_server::{Books, Config, Listener, Server, UnixAccess, bind, bind_unix};
 
 /// A server on a thread of its own.
 struct Target {
@@ -25,17 +25,22 @@ struct Target {
 
 impl Target {
     fn start(config: Config) -> Self {
+        Self::start_on(config, || bind("127.0.0.1:0".parse().unwrap()).unwrap())
+    }
+
+    /// Where `listen` says.
+    fn start_on<L: Listener>(config: Config, listen: impl FnOnce() -> L + Send + 'static) -> Self {
         let (tell, told) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(async {
-                let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-                tell.send(listener.local_addr().unwrap()).unwrap();
-                serve(listener, config, stopped).await.unwrap()
+                let server = Server::new(listen(), config).unwrap();
+                tell.send(server.handle().endpoint().clone()).unwrap();
+                server.run(stopped).await.unwrap()
             })
         });
-        Self { endpoint: told.recv().unwrap().into(), stop, thread }
+        Self { endpoint: told.recv().unwrap(), stop, thread }
     }
 
     fn finish(self) -> Books {
@@ -94,6 +99,27 @@ fn an_open_loop_sends_every_planned_frame_and_tells_its_delay() {
         assert_eq!(outcome.total.run.response.histogram().len(), 5000);
         assert_eq!(outcome.total.run.send_delay.histogram().len(), 5000);
         target.finish();
+    }
+}
+
+#[test]
+fn a_unix_socket_is_a_target_like_any_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let address = UnixAddress::from_path(directory.path().join("volley.sock")).unwrap();
+    let schedule = Schedule::steady(20_000.0, 1).unwrap();
+    for pace in [Pace::Closed, Pace::Open { schedule, arrivals: Arrivals::Constant }] {
+        for reply in [ReplyKind::Echo, ReplyKind::Ack] {
+            let address = address.clone();
+            let listen = move || bind_unix(&address, &UnixAccess::default()).unwrap();
+            let target = Target::start_on(Config::default(), listen);
+            let (pace, sizes) = (pace.clone(), Sizes::Range(0, 3000));
+            let life = Life { frames: Some(500), reconnect: true };
+            let outcome = run(Plan { pace, sizes, life, reply: Some(reply), ..plan(&target) });
+            all_is_well(&outcome, 5000);
+            let books = target.finish();
+            assert_eq!(books.frames_answered, 5000);
+            assert!(books.accepted >= 10, "{books:?}");
+        }
     }
 }
 

@@ -26,7 +26,7 @@ const RESERVE: u64 = 32;
 pub struct Needs {
     /// Connections that are open at once, with those that are only held open.
     pub connections: u64,
-    /// Those of them that go to the target that gets most.
+    /// Those of them that go to the target that gets most, and take a port of this machine.
     pub to_one_target: u64,
     /// The local addresses that they come from, a like share of them from each; 0 leaves the choice
     /// to the system, which takes one.
@@ -77,11 +77,14 @@ impl Needs {
 }
 
 /// Connections are dealt to the targets in turn; one that is named twice gets two shares. Where
-/// none is known yet, there will be one.
+/// none is known yet, there will be one. To a Unix socket no port is needed.
 fn to_one_target(connections: u64, targets: &[Endpoint]) -> u64 {
     let mut shares: HashMap<&Endpoint, u64> = HashMap::new();
     for (place, target) in (0..).zip(targets) {
-        let share = connections.saturating_sub(place).div_ceil(targets.len() as u64);
+        let share = match target {
+            Endpoint::Unix(_) => 0,
+            _ => connections.saturating_sub(place).div_ceil(targets.len() as u64),
+        };
         *shares.entry(target).or_default() += share;
     }
     shares.into_values().max().unwrap_or(connections)
@@ -128,12 +131,14 @@ mod tests {
 
     #[test]
     fn connections_are_dealt_to_the_targets_in_turn() {
-        let cases: [(&[&str], u64, u64); 6] = [
+        let cases: [(&[&str], u64, u64); 8] = [
             (&["a:1"], 10, 10),
             (&["a:1", "b:1", "c:1"], 10, 4),
             (&["a:1", "a:2"], 1, 1),
             (&["a:1", "b:1", "a:1"], 10, 7),
             (&["a:1", "b:1"], 0, 0),
+            (&["unix:/a"], 10, 0),
+            (&["unix:/a", "b:1", "unix:@c"], 10, 3),
             (&[], 10, 10),
         ];
         for (names, connections, most) in cases {
