@@ -135,6 +135,12 @@ pub enum EndpointError {
         /// What stands before `://`.
         scheme: String,
     },
+    /// A path, or an abstract name, without its scheme.
+    #[error("`{text}` has no scheme: write unix:{text}")]
+    MissingScheme {
+        /// What was given.
+        text: String,
+    },
     /// No `:PORT` at the end.
     #[error("`{address}` has no port: write {address}:7007")]
     MissingPort {
@@ -198,6 +204,9 @@ impl FromStr for Endpoint {
             && scheme.eq_ignore_ascii_case(UNIX)
         {
             return Ok(Self::Unix(path.parse()?));
+        }
+        if ["/", "./", "../", "@"].iter().any(|start| text.starts_with(start)) {
+            return Err(EndpointError::MissingScheme { text: text.to_owned() });
         }
         let Some((scheme, address)) = text.split_once("://") else {
             return Ok(Self::Tcp(text.parse()?));

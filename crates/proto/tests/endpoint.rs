@@ -208,6 +208,17 @@ fn reads_names_of_unix_sockets_without_a_file() {
 }
 
 #[test]
+fn says_how_to_write_a_path() {
+    for text in ["/run/volley.sock", "./volley.sock", "../volley.sock", "@volley", "/run/a://b"] {
+        refuses(
+            text,
+            EndpointError::MissingScheme { text: text.to_owned() },
+            &format!("`{text}` has no scheme: write unix:{text}"),
+        );
+    }
+}
+
+#[test]
 fn refuses_what_names_no_socket() {
     for text in ["", "/", ".", "..", "/run/", "/run/..", "@"] {
         refuses(

@@ -37,6 +37,7 @@ Examples:
   volleyd --reply ack            answer with receipts: checksum, number, time
   volleyd --listen 127.0.0.1:0   let the system choose a port and print it
   volleyd --listen 0.0.0.0:7007 --listen '[::]:7007'
+  volleyd --listen unix:/run/volley.sock --unix-mode 0600
   volleyd --admin 127.0.0.1:7008 metrics, health and more over HTTP
   volleyd --config volleyd.toml --check
   volleyd --print-config > volleyd.toml
