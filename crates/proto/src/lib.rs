@@ -12,6 +12,7 @@
 //! - [`parse()`]: the one parser; the daemon's fast path and [`FrameCodec`] both call it.
 //! - [`Control`]: HELLO, WELCOME, GOAWAY and ERROR, typed.
 //! - [`Receipt`]: the 32-byte reply with which a peer proves what it received.
+//! - [`DatagramReply`]: the reply to a datagram, which is a payload without a frame around it.
 //! - [`FrameCodec`]: the same frames for `tokio_util::codec::Framed`.
 //! - [`Endpoint`]: where to listen or connect, as people write it.
 //!
@@ -19,6 +20,7 @@
 
 mod codec;
 mod control;
+mod datagram;
 mod endpoint;
 mod foreign;
 mod frame;
@@ -28,6 +30,7 @@ mod unix_address;
 
 pub use codec::{CodecError, FrameCodec};
 pub use control::{Control, ControlError, Reason, ReplyKind, Text, VERSION};
+pub use datagram::{DatagramReply, LONGEST_DATAGRAM, NoReply};
 pub use endpoint::{Address, Endpoint, EndpointError};
 pub use foreign::Foreign;
 pub use frame::{Frame, HEAD_LEN, MaxFrame, MaxFrameError, encode_data, encode_data_head};

@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use tokio_util::codec::{Decoder, Encoder, FramedRead, LengthDelimitedCodec};
 use volley_proto::{
-    Address, Control, Endpoint, Frame, FrameCodec, HEAD_LEN, MaxFrame, Parsed, Reason, Receipt,
-    ReplyKind, Text, UnixAddress, crc32c, parse,
+    Address, Control, DatagramReply, Endpoint, Frame, FrameCodec, HEAD_LEN, MaxFrame, NoReply,
+    Parsed, Reason, Receipt, ReplyKind, Text, UnixAddress, crc32c, parse,
 };
 
 /// What splitting a frame off a `BytesMut` costs: the header that the two halves then share.
@@ -219,6 +219,52 @@ proptest! {
     }
 
     #[test]
+    fn replies_to_datagrams_are_no_longer_and_come_from_what_was_received(
+        payload in stray_datagram(),
+        received_at: u64,
+    ) {
+        for kind in [ReplyKind::Echo, ReplyKind::Ack] {
+            let mut reply = Vec::new();
+            match DatagramReply::to(&payload, kind, received_at) {
+                Ok(answer) => answer.encode(&mut reply),
+                Err(NoReply::Receipt) => prop_assert!(payload.starts_with(b"ACK1")),
+                Err(error) => prop_assert_eq!(error, NoReply::Short { len: payload.len() }),
+            }
+            prop_assert!(reply.len() <= payload.len());
+            match kind {
+                ReplyKind::Echo => prop_assert!(reply.is_empty() || reply == payload),
+                ReplyKind::Ack if reply.is_empty() => {}
+                ReplyKind::Ack => {
+                    let (crc32c, total) = (crc32c(&payload), payload.len() as u64);
+                    let expected = Receipt { crc32c, seq: 0, total, received_at };
+                    prop_assert_eq!(Receipt::parse(&reply), Ok(expected));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn servers_of_which_one_acknowledges_answer_each_other_once_at_most(
+        payload in stray_datagram(),
+        kinds in select(vec![
+            [ReplyKind::Ack, ReplyKind::Ack],
+            [ReplyKind::Ack, ReplyKind::Echo],
+            [ReplyKind::Echo, ReplyKind::Ack],
+        ]),
+    ) {
+        let mut datagram = payload;
+        let mut replies = 0;
+        for kind in kinds.into_iter().cycle() {
+            let mut reply = Vec::new();
+            let Ok(answer) = DatagramReply::to(&datagram, kind, 0) else { break };
+            answer.encode(&mut reply);
+            datagram = reply;
+            replies += 1;
+            prop_assert!(replies <= 2);
+        }
+    }
+
+    #[test]
     fn endpoints_read_back_as_they_are_shown(endpoint in endpoint()) {
         let shown = endpoint.to_string();
         prop_assert_eq!(shown.parse(), Ok(endpoint));
@@ -271,6 +317,14 @@ fn control() -> impl Strategy<Value = Control> {
             last_seq,
             text
         }),
+    ]
+}
+
+/// What may come, some of it close to a receipt.
+fn stray_datagram() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        vec(any::<u8>(), 0..70),
+        vec(any::<u8>(), 0..70).prop_map(|rest| [&b"ACK1"[..], &rest].concat()),
     ]
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 use volley_proto::{
-    Control, Frame, FrameCodec, MaxFrame, Parsed, Reason, Receipt, ReceiptError, ReplyKind, Text,
-    crc32c, encode_data, parse,
+    Control, DatagramReply, Frame, FrameCodec, MaxFrame, NoReply, Parsed, Reason, Receipt,
+    ReceiptError, ReplyKind, Text, crc32c, encode_data, parse,
 };
 
 /// 2026-01-01T00:00:00Z in nanoseconds: 56 years since 1970, 14 of them leap years.
@@ -117,6 +117,51 @@ fn refuses_a_payload_without_the_magic_as_a_receipt() {
     }
     let error = Receipt::parse(&[b'x'; Receipt::LEN]).unwrap_err();
     assert_eq!(error.to_string(), "a receipt begins with \"ACK1\", not [78, 78, 78, 78]");
+}
+
+#[test]
+fn pins_the_receipt_for_a_datagram() {
+    let payload: Vec<u8> = (0..32).collect();
+    let reply = DatagramReply::to(&payload, ReplyKind::Ack, NEW_YEAR_2026).unwrap();
+    let mut bytes = Vec::new();
+    reply.encode(&mut bytes);
+    let expected = hex("41434b31 46dd794e 0000000000000000 0000000000000020 18867251edfa0000");
+    assert_eq!(bytes, expected);
+    assert_eq!(reply.len(), expected.len());
+}
+
+#[test]
+fn echoes_a_datagram_of_any_length_and_acknowledges_one_that_is_as_long_as_a_receipt() {
+    for len in [0, 1, 31, 32, 33, volley_proto::LONGEST_DATAGRAM] {
+        let payload = vec![7; len];
+        let echo = DatagramReply::to(&payload, ReplyKind::Echo, 0);
+        assert_eq!(echo, Ok(DatagramReply::Echo(&payload)));
+        assert_eq!(echo.map(|echo| (echo.len(), echo.is_empty())), Ok((len, len == 0)));
+        let ack = DatagramReply::to(&payload, ReplyKind::Ack, 0);
+        if len < 32 {
+            assert_eq!(ack, Err(NoReply::Short { len }));
+        } else {
+            let crc32c = crc32c(&payload);
+            let receipt = Receipt { crc32c, seq: 0, total: len as u64, received_at: 0 };
+            assert_eq!(ack, Ok(DatagramReply::Ack(receipt)));
+        }
+    }
+    let told = NoReply::Short { len: 31 }.to_string();
+    assert_eq!(told, "a receipt has 32 bytes, and the datagram only 31");
+}
+
+#[test]
+fn never_answers_a_datagram_that_begins_as_a_receipt_does() {
+    for kind in [ReplyKind::Echo, ReplyKind::Ack] {
+        for rest in ["", "x", "and whatever else may stand behind it"] {
+            let payload = [b"ACK1", rest.as_bytes()].concat();
+            assert_eq!(DatagramReply::to(&payload, kind, 0), Err(NoReply::Receipt));
+        }
+        assert_ne!(DatagramReply::to(b"ACK", kind, 0), Err(NoReply::Receipt));
+        assert_ne!(DatagramReply::to(b"xACK1", kind, 0), Err(NoReply::Receipt));
+    }
+    let told = NoReply::Receipt.to_string();
+    assert_eq!(told, "it begins as a receipt does, and servers never answer each other");
 }
 
 #[test]
