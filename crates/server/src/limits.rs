@@ -3,3 +3,4 @@
 pub(crate) mod buffers;
 pub(crate) mod connections;
 pub(crate) mod rate;
+pub(crate) mod source;

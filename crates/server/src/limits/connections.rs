@@ -1,12 +1,12 @@
 //! How many connections may be open at once: in all, and from one source.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Resource, getrlimit};
 
+use super::source::Source;
 use crate::{Peer, Refusal};
 
 /// Descriptors that are not for connections: standard streams, epoll, the waker, signals, the
@@ -164,32 +164,6 @@ impl Inner {
         // A crowd that has gone is no reason to keep its room.
         if sources.capacity() > 64 && sources.len() < sources.capacity() / 8 {
             sources.shrink_to_fit();
-        }
-    }
-}
-
-/// Whose connections are counted together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Source {
-    V4([u8; 4]),
-    /// The first 64 bits.
-    V6([u8; 8]),
-    /// The user's number.
-    User([u8; 4]),
-}
-
-impl Source {
-    fn of(peer: &Peer) -> Self {
-        let address = match peer {
-            Peer::Socket(address) => address.ip(),
-            Peer::Unix(credentials) => return Self::User(credentials.uid.to_ne_bytes()),
-        };
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.octets()),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
-            }
         }
     }
 }
