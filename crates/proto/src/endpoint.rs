@@ -38,8 +38,11 @@ impl Endpoint {
     /// The default of all three programs: `tcp://127.0.0.1:7007`.
     pub const DEFAULT: Self = Self::Tcp(Address::Socket(SocketAddr::new(
         std::net::IpAddr::V4(Ipv4Addr::LOCALHOST),
-        7007,
+        Self::DEFAULT_PORT,
     )));
+
+    /// The port of [`Endpoint::DEFAULT`], where most servers listen.
+    pub const DEFAULT_PORT: u16 = 7007;
 
     /// What its text begins with: `tcp://`.
     pub const fn scheme(&self) -> &'static str {

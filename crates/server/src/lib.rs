@@ -35,6 +35,7 @@ mod bind;
 mod books;
 mod config;
 mod connection;
+mod datagram;
 mod deadlines;
 mod framing;
 mod handle;
@@ -60,6 +61,10 @@ mod unsent;
 pub use bind::bind;
 pub use books::{AcceptError, Books, End, Refusal};
 pub use config::Config;
+pub use datagram::{
+    DatagramBooks, DatagramConfig, DatagramError, DatagramHandle, DatagramServer, Dropped,
+    SourceRate, bind_udp, serve_datagrams,
+};
 pub use deadlines::Deadlines;
 pub use framing::{Framed, Framing, Raw};
 pub use handle::Handle;

@@ -7,6 +7,7 @@
 )]
 
 mod daemon;
+mod datagrams;
 mod peer;
 mod server;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub(crate) use daemon::{
     Books, Volleyd, exit_of, exit_of_command, ipv6_is_missing, pass, program_is_missing,
 };
+pub(crate) use datagrams::{Client, Datagrams};
 pub(crate) use peer::{Peer, Received};
 pub(crate) use server::{Server, check_books};
 

@@ -1,0 +1,175 @@
+//! A UDP socket that receives and sends many datagrams with one call.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use quinn_udp::{Transmit, UdpSocketState};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, timeout_at};
+
+use super::received::Received;
+
+/// How many bytes the kernel is asked to hold until they are received; it cuts this down to
+/// net.core.rmem_max. A small datagram counts as some 800 bytes of it, so that a thread which is
+/// kept from running for 5 ms loses nothing at a million datagrams a second.
+const QUEUE_LEN: usize = 4 << 20;
+
+/// How many datagrams its queue may hold at most: the kernel grants twice what is asked for, and
+/// counts at least so much for each.
+pub(crate) const MOST_QUEUED: usize = 2 * QUEUE_LEN / 512;
+
+/// How long a batch may wait for room to send in. The kernel lacks it while a network takes less
+/// than what was received.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// How long joining replies is left off after the kernel has refused to take joined ones.
+const PROBATION: Duration = Duration::from_secs(1);
+
+/// Binds a UDP socket that [`serve_datagrams`](crate::serve_datagrams) can take. An IPv6 address
+/// takes IPv6 only: bind `0.0.0.0` too for both.
+///
+/// # Errors
+///
+/// What the system says: the address in use, not local, or not allowed.
+///
+/// # Panics
+///
+/// Outside a Tokio runtime with I/O enabled.
+pub fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+/// A bound socket, with what the kernel can do for it.
+#[derive(Debug)]
+pub(crate) struct BatchSocket {
+    io: Arc<UdpSocket>,
+    state: UdpSocketState,
+    /// Since when replies are sent one by one, although the kernel said that it joins them.
+    apart_since: Option<Instant>,
+}
+
+impl BatchSocket {
+    pub(crate) fn new(io: UdpSocket) -> io::Result<Self> {
+        // What the system grants will have to do.
+        let _ = SockRef::from(&io).set_recv_buffer_size(QUEUE_LEN);
+        let state = UdpSocketState::new((&io).into())?;
+        Ok(Self { io: Arc::new(io), state, apart_since: None })
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<UdpSocket> {
+        Arc::downgrade(&self.io)
+    }
+
+    /// Waits until something has come. Cancel safe.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.io.readable().await
+    }
+
+    /// Receives what is there, which may be nothing. Returns whether more may be waiting.
+    pub(crate) fn receive(&self, received: &mut Received) -> io::Result<bool> {
+        let filled = self.io.try_io(Interest::READABLE, || match self.receive_now(received) {
+            // Tokio is told that the socket is empty, or the next look would be in vain.
+            Ok(false) => Err(io::ErrorKind::WouldBlock.into()),
+            filled => filled,
+        });
+        filled.or_else(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => Ok(false),
+            _ => Err(error),
+        })
+    }
+
+    /// As [`receive`](Self::receive), asked of the system itself, which may know more than the
+    /// runtime has been told yet. That nothing is there is an error.
+    pub(crate) fn receive_now(&self, received: &mut Received) -> io::Result<bool> {
+        received.fill(|rooms, arrivals| self.state.recv((&*self.io).into(), rooms, arrivals))
+    }
+
+    /// How many replies of one length to one source can be sent with one call.
+    pub(crate) fn longest_train(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    /// Sends one datagram, or several of one length to one source, and waits until then for room.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of it; [`io::ErrorKind::WouldBlock`] if there was no room.
+    pub(crate) async fn send(&self, datagrams: &Transmit<'_>, until: Instant) -> io::Result<()> {
+        let send = || self.state.try_send((&*self.io).into(), datagrams);
+        match send() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let sent = timeout_at(until, self.io.async_io(Interest::WRITABLE, send)).await;
+                sent.unwrap_or_else(|_| Err(io::ErrorKind::WouldBlock.into()))
+            }
+            sent => sent,
+        }
+    }
+
+    /// Tries anew what the kernel has refused once, perhaps only for one source: to take joined
+    /// datagrams.
+    pub(crate) fn recover(&mut self, now: Instant) {
+        if self.longest_train() > 1 {
+            self.apart_since = None;
+            return;
+        }
+        let since = *self.apart_since.get_or_insert(now);
+        if now.duration_since(since) >= PROBATION
+            && let Ok(state) = UdpSocketState::new((&*self.io).into())
+        {
+            (self.state, self.apart_since) = (state, None);
+        }
+    }
+}
+
+/// How many datagrams the kernel has thrown away because the queue was full, in its 32 bits; `None`
+/// where it does not tell.
+#[cfg(target_os = "linux")]
+pub(crate) fn overflowed(socket: &impl AsFd) -> Option<u32> {
+    meminfo::drops(socket)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn overflowed(_socket: &impl AsFd) -> Option<u32> {
+    None
+}
+
+/// Linux's `SO_MEMINFO`, which no crate reads in a safe way: nix has the macro for it.
+#[cfg(target_os = "linux")]
+mod meminfo {
+    use std::os::fd::AsFd;
+
+    use nix::sys::socket::GetSockOpt;
+    use nix::sys::socket::sockopt::GetStruct;
+
+    /// As in linux/sock_diag.h: `SK_MEMINFO_VARS` numbers.
+    type MemInfo = [u32; 9];
+
+    /// `SK_MEMINFO_DROPS`.
+    const DROPS: usize = 8;
+
+    #[derive(Clone, Copy, Debug)]
+    struct MemInfoOption;
+
+    nix::getsockopt_impl!(
+        MemInfoOption,
+        libc::SOL_SOCKET,
+        libc::SO_MEMINFO,
+        MemInfo,
+        GetStruct<MemInfo>
+    );
+
+    pub(super) fn drops(socket: &impl AsFd) -> Option<u32> {
+        Some(MemInfoOption.get(&socket.as_fd()).ok()?[DROPS])
+    }
+}
