@@ -129,6 +129,49 @@ fn datagrams_that_arrive_joined_are_told_apart() {
     assert_eq!((books.bytes_in, books.bytes_out), (49_990, 49_990));
 }
 
+/// What is received with one call can take long to answer, here some 1,400 replies that take a call
+/// each.
+#[test]
+fn others_on_the_thread_have_their_turn_within_a_batch() {
+    const A_TURN: u64 = 300;
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20).unwrap();
+    let client = Client::to(socket.local_addr().unwrap());
+    let state = UdpSocketState::new((&client.socket).into()).unwrap();
+    // Too long for their replies to be joined again.
+    let contents = vec![7; 1_500 * state.max_gso_segments().min(43)];
+    let train = Transmit {
+        destination: socket.local_addr().unwrap(),
+        ecn: None,
+        contents: &contents,
+        segment_size: Some(1_500),
+        src_ip: None,
+    };
+    for _ in 0..32 {
+        state.try_send((&client.socket).into(), &train).unwrap();
+    }
+    socket.set_nonblocking(true).unwrap();
+    let mut received = block_on(async {
+        let socket = tokio::net::UdpSocket::from_std(socket).unwrap();
+        let server = DatagramServer::new(socket, DatagramConfig::default()).unwrap();
+        let handle = server.handle();
+        let sent = 32 * contents.len() as u64;
+        tokio::spawn(server.run(std::future::pending::<()>()));
+        let mut received = vec![0];
+        loop {
+            tokio::task::yield_now().await;
+            let books = handle.books();
+            received.push(books.received);
+            // Where its queue is short the system has thrown some away.
+            if books.received > 0 && (books.bytes_in == sent || books.overflowed > 0) {
+                break received;
+            }
+        }
+    });
+    received.dedup();
+    assert!(received.windows(2).all(|pair| pair[1] - pair[0] < A_TURN), "{received:?}");
+}
+
 #[test]
 fn what_begins_as_a_receipt_is_never_answered() {
     for server in [Datagrams::echo(), Datagrams::ack()] {

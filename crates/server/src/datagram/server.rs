@@ -24,11 +24,11 @@ use super::sources::{Rate, Sources};
 use super::tally::Tally;
 use crate::accept::Backoff;
 
-/// How many batches are answered before the others on this thread get their turn: some 130
-/// datagrams or more, a fraction of a millisecond.
-const BATCHES_PER_TURN: usize = 4;
+/// How many datagrams are answered before the others on this thread get their turn: a fraction of a
+/// millisecond, also where each reply takes a call of its own.
+const DATAGRAMS_PER_TURN: usize = 256;
 
-/// How much may have been received by then, as of a connection.
+/// How many bytes they may have by then, as those of a connection.
 const BYTES_PER_TURN: usize = crate::scratch::READ_LEN;
 
 /// What a longer drain is cut to, thirty years: an instant that far away can still be told.
@@ -99,6 +99,7 @@ pub struct DatagramServer {
     sources: Option<Sources>,
     started_at: Instant,
     backoff: Backoff,
+    turn: Turn,
     failures: Failures,
 }
 
@@ -122,6 +123,7 @@ impl DatagramServer {
             sources: None,
             started_at: Instant::now(),
             backoff: Backoff::new(),
+            turn: Turn::default(),
             failures: Failures::default(),
         })
     }
@@ -142,10 +144,7 @@ impl DatagramServer {
                 // It fails only when the runtime is going.
                 readable = self.socket.readable() => if readable.is_err() { break },
             }
-            if self.turn().await {
-                // The runtime looks at the sockets before it runs a task that has yielded.
-                yield_now().await;
-            }
+            self.receive().await;
         }
         if !self.shared.leaves_queue() {
             self.drain().await;
@@ -153,60 +152,46 @@ impl DatagramServer {
         self.shared.books()
     }
 
-    /// Answers what has been received, as much as there is in one turn. Returns whether more may be
-    /// waiting.
-    async fn turn(&mut self) -> bool {
-        let config = self.shared.config();
-        let mut bytes = 0;
-        for _ in 0..BATCHES_PER_TURN {
-            match self.socket.receive(&mut self.received) {
-                Ok(more) => {
-                    bytes += self.answer(&config).await;
-                    self.backoff.reset();
-                    if !more {
-                        return false;
-                    }
-                }
-                Err(error) => {
-                    self.shared.book(|books| books.receive_errors += 1);
-                    let pause = self.backoff.pause();
-                    debug!(%error, ?pause, "cannot receive for now");
-                    sleep(pause).await;
-                }
+    /// Receives what is there, up to a batch, and answers it.
+    async fn receive(&mut self) {
+        match self.socket.receive(&mut self.received) {
+            Ok(_) => {
+                self.backoff.reset();
+                self.answer().await;
             }
-            if bytes >= BYTES_PER_TURN {
-                break;
+            Err(error) => {
+                self.shared.book(|books| books.receive_errors += 1);
+                let pause = self.backoff.pause();
+                debug!(%error, ?pause, "cannot receive for now");
+                sleep(pause).await;
             }
         }
-        true
     }
 
     /// Answers what was received before the shutdown: no more than can have been.
     async fn drain(&mut self) {
-        let config = self.shared.config();
-        let deadline = Instant::now() + config.drain.min(LONGEST_DRAIN);
+        let deadline = Instant::now() + self.shared.config().drain.min(LONGEST_DRAIN);
         let mut left = MOST_QUEUED;
         while left > 0 && Instant::now() < deadline {
             let Ok(more) = self.socket.receive_now(&mut self.received) else { break };
             left = left.saturating_sub(self.received.arrivals().count());
-            self.answer(&config).await;
+            self.answer().await;
             if !more {
                 break;
             }
-            yield_now().await;
         }
     }
 
-    /// Answers a batch, and enters it into the books. Returns how many bytes it had.
-    async fn answer(&mut self, config: &DatagramConfig) -> usize {
-        let Self { socket, received, replies, sources, .. } = self;
-        let now = Instant::now();
+    /// Answers a batch, and enters it into the books, turn by turn.
+    async fn answer(&mut self) {
+        let Self { socket, received, replies, sources, turn, .. } = self;
+        let (config, now) = (self.shared.config(), Instant::now());
         let mut limit = config.source_rate.on(self.address.ip()).map(|rate| Limit {
             sources: sources.get_or_insert_with(Sources::new),
             rate: Rate::new(rate),
             now: now - self.started_at,
         });
-        let (mut tally, mut failure, mut bytes) = (Tally::default(), None, 0);
+        let (mut tally, mut failure) = (Tally::default(), None);
         let mut way = Way {
             socket,
             received: received.bytes(),
@@ -223,7 +208,7 @@ impl DatagramServer {
             for datagram in arrival.datagrams() {
                 let payload = &way.received[datagram.clone()];
                 way.tally.receive(payload.len());
-                bytes += payload.len();
+                turn.spend(payload.len());
                 let reply = match refusal {
                     Some(why) => Err(why),
                     None => DatagramReply::to(payload, config.reply, received_at)
@@ -238,6 +223,13 @@ impl DatagramServer {
                     Err(why) => way.tally.drop(why),
                 }
             }
+            if turn.is_over() {
+                replies.flush(&mut way).await;
+                self.shared.book(|books| way.tally.enter(books));
+                *turn = Turn::default();
+                // The runtime looks at the sockets before it runs a task that has yielded.
+                yield_now().await;
+            }
         }
         replies.flush(&mut way).await;
         self.shared.book(|books| tally.enter(books));
@@ -245,7 +237,25 @@ impl DatagramServer {
             self.failures.tell(&failure, now);
         }
         self.socket.recover(now);
-        bytes
+    }
+}
+
+/// What has been answered since the others on this thread had their turn.
+#[derive(Debug, Default)]
+struct Turn {
+    datagrams: usize,
+    bytes: usize,
+}
+
+impl Turn {
+    /// A datagram of `len` bytes is being answered.
+    fn spend(&mut self, len: usize) {
+        self.datagrams += 1;
+        self.bytes += len;
+    }
+
+    fn is_over(&self) -> bool {
+        self.datagrams >= DATAGRAMS_PER_TURN || self.bytes >= BYTES_PER_TURN
     }
 }
 

@@ -1,5 +1,6 @@
 //! What became of the datagrams of one batch, counted until it is entered into the books as a
-//! whole: so they balance at any instant, and are locked once per batch.
+//! whole: so they balance at any instant, and are locked once per batch. Of a long one each turn is
+//! entered by itself.
 
 use super::books::{DatagramBooks, Dropped};
 
