@@ -11,7 +11,7 @@ use tokio::net::UdpSocket;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
-use volley_proto::{DatagramReply, Endpoint};
+use volley_proto::{DatagramReply, Endpoint, ReplyKind};
 
 use super::books::{DatagramBooks, Dropped};
 use super::config::{DatagramConfig, is_loopback};
@@ -19,7 +19,7 @@ use super::guard::refusal;
 use super::handle::{DatagramHandle, Shared};
 use super::received::{Arrival, Received};
 use super::replies::{Failure, Replies, Route, Way};
-use super::socket::{BatchSocket, LONGEST_WAIT, MOST_QUEUED};
+use super::socket::{BatchSocket, LONGEST_WAIT, MOST_QUEUED, Wanted};
 use super::sources::{Rate, Sources};
 use super::tally::Tally;
 use crate::accept::Backoff;
@@ -112,7 +112,11 @@ impl DatagramServer {
         if !config.allow_public && !is_loopback(address.ip()) {
             return Err(DatagramError::Public { address });
         }
-        let socket = BatchSocket::new(socket).map_err(DatagramError::Socket)?;
+        let wanted = Wanted {
+            destination: address.ip().is_unspecified(),
+            time: config.reply == ReplyKind::Ack,
+        };
+        let socket = BatchSocket::new(socket, wanted).map_err(DatagramError::Socket)?;
         let endpoint = Endpoint::Udp(address.into());
         Ok(Self {
             address,
@@ -203,8 +207,6 @@ impl DatagramServer {
             let Arrival { source, destination, .. } = arrival;
             let refusal = refusal(source, destination, self.address.port());
             let received_at = nanos_since_epoch(arrival.at);
-            // Else the system knows the address better.
-            let from = destination.filter(|_| self.address.ip().is_unspecified());
             for datagram in arrival.datagrams() {
                 let payload = &way.received[datagram.clone()];
                 way.tally.receive(payload.len());
@@ -217,7 +219,7 @@ impl DatagramServer {
                 };
                 match reply {
                     Ok(reply) => {
-                        let route = Route { to: source, from };
+                        let route = Route { to: source, from: destination };
                         replies.add(&mut way, route, datagram, &reply).await;
                     }
                     Err(why) => way.tally.drop(why),
