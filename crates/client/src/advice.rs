@@ -23,6 +23,18 @@ pub fn parse_endpoint(text: &str) -> Result<Endpoint, String> {
     }
 }
 
+/// As [`parse_endpoint`], and `udp://` too: for those who use [`Datagrams`](crate::Datagrams) there.
+///
+/// # Errors
+///
+/// A message for the user.
+pub fn parse_any_endpoint(text: &str) -> Result<Endpoint, String> {
+    match text.parse() {
+        Ok(endpoint @ Endpoint::Udp(_)) => Ok(endpoint),
+        _ => parse_endpoint(text),
+    }
+}
+
 /// The exit code of a program that ends with this error.
 pub const fn exit(error: &Error) -> Exit {
     match error {
@@ -34,7 +46,7 @@ pub const fn exit(error: &Error) -> Exit {
         }
         Error::Refused { reason, .. } => refused_exit(*reason),
         Error::NoWelcome { .. } | Error::Protocol(_) => Exit::Protocol,
-        Error::TooLarge { .. } => Exit::BadData,
+        Error::TooLarge { .. } | Error::PathTooNarrow { .. } => Exit::BadData,
         // A mismatch, or a loss.
         _ => Exit::Failure,
     }

@@ -183,7 +183,10 @@ pub(crate) const fn speaks(endpoint: &Endpoint) -> bool {
     matches!(endpoint, Endpoint::Tcp(_) | Endpoint::Unix(_))
 }
 
-async fn resolve(endpoint: &Endpoint, address: &Address) -> Result<Vec<SocketAddr>, Error> {
+pub(crate) async fn resolve(
+    endpoint: &Endpoint,
+    address: &Address,
+) -> Result<Vec<SocketAddr>, Error> {
     let unknown = |source| Error::Resolve { endpoint: endpoint.clone(), source };
     match address {
         Address::Socket(address) => Ok(vec![*address]),
@@ -210,7 +213,11 @@ async fn connect_to_any(
 }
 
 /// Why no address is tried, if none is.
-fn no_address(endpoint: &Endpoint, addresses: &[SocketAddr], local: Option<IpAddr>) -> Error {
+pub(crate) fn no_address(
+    endpoint: &Endpoint,
+    addresses: &[SocketAddr],
+    local: Option<IpAddr>,
+) -> Error {
     let endpoint = endpoint.clone();
     match local {
         Some(local) if !addresses.is_empty() => Error::Family { endpoint, local },

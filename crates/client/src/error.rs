@@ -135,6 +135,12 @@ pub enum Error {
     /// The reply is not the one that its frame must get.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
+    /// The datagram is longer than the way to the server takes; it was not sent.
+    #[error("a datagram of {len} bytes is more than the way to the server takes at once")]
+    PathTooNarrow {
+        /// The payload's length in bytes.
+        len: usize,
+    },
     /// The frame is longer than the server takes; it was not sent.
     #[error("frame of {len} bytes exceeds the limit of {max}")]
     TooLarge {
@@ -198,7 +204,12 @@ const fn family(address: IpAddr) -> &'static str {
 /// The endpoint, and behind a name the address that it stands for.
 fn place(endpoint: &Endpoint, address: Option<SocketAddr>) -> String {
     match (endpoint, address) {
-        (Endpoint::Tcp(Address::Name { .. }), Some(address)) => format!("{endpoint} ({address})"),
+        (
+            Endpoint::Tcp(Address::Name { .. })
+            | Endpoint::Tls(Address::Name { .. })
+            | Endpoint::Udp(Address::Name { .. }),
+            Some(address),
+        ) => format!("{endpoint} ({address})"),
         _ => endpoint.to_string(),
     }
 }

@@ -21,6 +21,8 @@ pub(crate) enum Failure {
     NotGranted { wanted: ReplyKind, granted: ReplyKind },
     #[error("{lost} of {} replies never came", lost + replies)]
     Lost { lost: u64, replies: u64 },
+    #[error("{duplicates} replies came that no frame was waiting for")]
+    Duplicates { duplicates: u64 },
     #[error("not done within {}: {replies} answered, {outstanding} without a reply", format_duration(*after))]
     Deadline { after: Duration, replies: u64, outstanding: usize },
     #[error("not done within {}: nobody reads what is printed", format_duration(*after))]
@@ -51,7 +53,10 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Client(error) => exit(error),
-            Self::Mismatches { .. } | Self::Lost { .. } | Self::NotGranted { .. } => Exit::Failure,
+            Self::Mismatches { .. }
+            | Self::Lost { .. }
+            | Self::Duplicates { .. }
+            | Self::NotGranted { .. } => Exit::Failure,
             Self::Deadline { .. } | Self::Unread { .. } => Exit::TryAgain,
             Self::Usage(_) => Exit::Usage,
             Self::Create { .. } => Exit::CannotCreate,

@@ -10,6 +10,7 @@
 
 mod args;
 mod board;
+mod datagram_link;
 mod event;
 mod flight;
 mod fresh;
@@ -21,6 +22,7 @@ mod tally;
 mod target;
 mod text;
 mod times;
+mod way;
 
 use std::panic;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! `volley send`: frames out, replies in, both at once.
 
 mod args;
+mod datagrams;
 mod flight;
 mod inbound;
 mod input;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use volley_client::{Hello, Options, Tap};
-use volley_proto::ReplyKind;
+use volley_proto::{Endpoint, ReplyKind};
 
 pub(crate) use args::{InputFormat, OutputFormat, SendArgs};
 
@@ -26,6 +27,7 @@ use crate::check::Check;
 use crate::failure::{Failure, tell};
 use crate::signals::Signals;
 use crate::wire::Wire;
+use datagrams::DatagramVolley;
 use flight::Flight;
 use inbound::Inbound;
 use input::Input;
@@ -44,14 +46,18 @@ pub(crate) async fn run(args: SendArgs, mut signals: Signals) -> Result<(), Fail
     if input.reads_stdin() && io::stdin().is_terminal() {
         tell("frames are read from the terminal; Ctrl-D ends them");
     }
-    let flight = Flight::new(args.pipeline, args.window);
+    let window = match args.to {
+        Endpoint::Udp(_) => args.window.min(datagrams::WINDOW),
+        _ => args.window,
+    };
+    let flight = Flight::new(args.pipeline, window);
     let longest = args.deadline.unwrap_or(Duration::MAX);
     let mut over = pin!(sleep(longest));
-    let mut session = session(args, input, &flight, &mut output);
+    let mut volley = volley(args, input, &flight, &mut output);
     let outcome = tokio::select! {
-        outcome = session.run() => outcome,
+        outcome = volley.run() => outcome,
         signal = signals.next() => Err(signal),
-        () = &mut over => Err(session.give_up_after(longest)),
+        () = &mut over => Err(volley.give_up_after(longest)),
     };
     if let Err(Failure::Signal(_) | Failure::Deadline { .. }) = outcome {
         // Whoever reads stdout may have stopped, and may have sent the signal for that.
@@ -66,12 +72,34 @@ pub(crate) async fn run(args: SendArgs, mut signals: Signals) -> Result<(), Fail
     }
 }
 
-fn session<'a>(
+/// A volley, over whatever carries it.
+enum Volley<'a> {
+    Stream(Session<'a>),
+    Datagrams(DatagramVolley<'a>),
+}
+
+impl Volley<'_> {
+    async fn run(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Stream(session) => session.run().await,
+            Self::Datagrams(datagrams) => datagrams.run().await,
+        }
+    }
+
+    fn give_up_after(&mut self, longest: Duration) -> Failure {
+        match self {
+            Self::Stream(session) => session.give_up_after(longest),
+            Self::Datagrams(datagrams) => datagrams.give_up_after(longest),
+        }
+    }
+}
+
+fn volley<'a>(
     args: SendArgs,
     input: Input,
     flight: &'a Flight,
     output: &'a mut Output,
-) -> Session<'a> {
+) -> Volley<'a> {
     let wanted = args.reply.map(ReplyKind::from);
     let wire = Wire::new(args.verbose).map(Arc::new);
     let mut options = Options::default();
@@ -85,14 +113,14 @@ fn session<'a>(
         Some(expectation) => Check::Expected(expectation),
         None => Check::Due,
     };
-    Session {
-        endpoint: args.to,
-        options,
-        wanted,
-        retry: Retry::new(args.retry),
-        outbound: Outbound::new(input, Pace::new(args.interval), args.half_close),
-        inbound: Inbound::new(check, output),
-        flight,
-        wire,
+    let outbound = Outbound::new(input, Pace::new(args.interval), args.half_close);
+    let inbound = Inbound::new(check, output);
+    let (endpoint, retries) = (args.to, args.retry);
+    if matches!(endpoint, Endpoint::Udp(_)) {
+        return Volley::Datagrams(DatagramVolley::new(
+            endpoint, options, outbound, inbound, flight, retries,
+        ));
     }
+    let retry = Retry::new(retries);
+    Volley::Stream(Session { endpoint, options, wanted, retry, outbound, inbound, flight, wire })
 }

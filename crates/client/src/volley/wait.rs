@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, timeout_at};
 use volley_cli::{Exit, format_duration, parse_timeout};
-use volley_client::advice::parse_endpoint;
-use volley_client::{Connection, Error};
-use volley_proto::Endpoint;
+use volley_client::advice::parse_any_endpoint;
+use volley_client::{Arrival, Connection, Datagrams, Error, Options, Sent};
+use volley_proto::{Endpoint, Receipt};
 
 use crate::args::HELP;
 use crate::backoff::Backoff;
@@ -25,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Short, so that a server with any limit takes it.
 const PAYLOAD: &str = "wait";
+
+/// As long as a receipt, since a shorter datagram gets none.
+const DATAGRAM: &[u8; Receipt::LEN] = b"volley wait: is anybody there?..";
 
 #[derive(Debug, clap::Args)]
 #[command(help_template = HELP, before_help = "\
@@ -58,7 +62,7 @@ pub(crate) struct WaitArgs {
         value_name = "TARGET",
         env = "VOLLEY_TO",
         default_values_t = [Endpoint::DEFAULT],
-        value_parser = parse_endpoint
+        value_parser = parse_any_endpoint
     )]
     targets: Vec<Endpoint>,
 }
@@ -145,6 +149,12 @@ impl<'a> Wait<'a> {
         let end = Instant::now() + limit;
         let terms = self.args.terms;
         let options = terms.options("volley wait", limit);
+        if matches!(self.target, Endpoint::Udp(_)) {
+            return match timeout_at(end, exchange_datagram(self.target, &options)).await {
+                Ok(exchanged) => Ok(exchanged?),
+                Err(_) => Err(Error::TimedOut { seq: 1, after: limit }.into()),
+            };
+        }
         let mut connection = Connection::connect(self.target, &options).await?;
         terms.check(connection.reply_kind())?;
         // The connection has taken a part of the time.
@@ -157,5 +167,19 @@ impl<'a> Wait<'a> {
     /// What is left of the time.
     fn left(&self) -> Duration {
         self.args.timeout.saturating_sub(self.start.elapsed())
+    }
+}
+
+/// Sends a datagram and awaits the right reply to it. What else comes may be to an earlier attempt.
+async fn exchange_datagram(target: &Endpoint, options: &Options) -> Result<(), Error> {
+    let mut socket = Datagrams::open(target, options).await?;
+    let payload = Bytes::from_static(DATAGRAM);
+    socket.send(&payload).await?;
+    loop {
+        let received = Bytes::copy_from_slice(socket.receive().await?);
+        let sent = Sent { seq: 0, total: payload.len() as u64, payload: payload.clone() };
+        if Arrival::new(sent, &received, options.reply, Duration::ZERO).check().is_ok() {
+            return Ok(());
+        }
     }
 }

@@ -203,7 +203,7 @@ async fn wrong_usage_has_a_code_of_its_own() {
         &[],
         &["sned", "x"],
         &["send", "--to", "127.0.0.1"],
-        &["send", "--to", "udp://127.0.0.1:7007"],
+        &["send", "--to", "sctp://127.0.0.1:7007"],
         &["send", "--to", "", "x"],
         &["send", "--timeout", "5", "x"],
         &["send", "--timeout", "-1s", "x"],
@@ -223,8 +223,10 @@ async fn wrong_usage_has_a_code_of_its_own() {
 /// Nothing is tried, and nobody waited for.
 #[tokio::test]
 async fn a_transport_that_is_not_there_yet_is_wrong_usage() {
-    for command in ["send", "ping", "wait"] {
-        for scheme in ["tls://", "udp://"] {
+    let streams_only = ["shell", "script"].map(|command| (command, &["tls://", "udp://"][..]));
+    let others = ["send", "ping", "wait"].map(|command| (command, &["tls://"][..]));
+    for (command, schemes) in streams_only.into_iter().chain(others) {
+        for scheme in schemes {
             let to = format!("{scheme}127.0.0.1:7007");
             let ended = within(run(program().env("VOLLEY_TO", &to).arg(command))).await;
             assert_eq!((ended.code, &*ended.stdout), (Some(2), &b""[..]), "{command}: {ended:?}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use volley_cli::{parse_bytes, parse_count, parse_seconds};
 use volley_client::Options;
-use volley_client::advice::parse_endpoint;
+use volley_client::advice::parse_any_endpoint;
 use volley_proto::{Endpoint, MaxFrame};
 
 use crate::args::HELP;
@@ -79,7 +79,7 @@ pub(crate) struct PingArgs {
         value_name = "TARGET",
         env = "VOLLEY_TO",
         default_values_t = [Endpoint::DEFAULT],
-        value_parser = parse_endpoint
+        value_parser = parse_any_endpoint
     )]
     pub(crate) targets: Vec<Endpoint>,
 }

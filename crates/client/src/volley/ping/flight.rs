@@ -20,6 +20,8 @@ const REMEMBERED: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Flight {
     kind: ReplyKind,
+    /// Whether receipts have numbers, and the sum of all before: those for datagrams have not.
+    has_numbers: bool,
     payloads: Payloads,
     /// In the order of sending. The first `overdue` of them are given up, and may still be answered.
     unanswered: VecDeque<Ping>,
@@ -71,6 +73,7 @@ impl Flight {
     pub(crate) const fn new(kind: ReplyKind, payloads: Payloads) -> Self {
         Self {
             kind,
+            has_numbers: true,
             payloads,
             unanswered: VecDeque::new(),
             overdue: 0,
@@ -78,6 +81,13 @@ impl Flight {
             launched: 0,
             highest: 0,
         }
+    }
+
+    /// For pings that are datagrams.
+    pub(crate) const fn of_datagrams(kind: ReplyKind, payloads: Payloads) -> Self {
+        let mut flight = Self::new(kind, payloads);
+        flight.has_numbers = false;
+        flight
     }
 
     /// Ping `seq` is being written.
@@ -91,7 +101,8 @@ impl Flight {
         match self.kind {
             ReplyKind::Echo => self.land_echo(payload, now),
             ReplyKind::Ack => match Receipt::parse(payload) {
-                Ok(receipt) => self.land_receipt(receipt, now),
+                Ok(receipt) if self.has_numbers => self.land_receipt(receipt, now),
+                Ok(receipt) => self.land_lone_receipt(receipt, now),
                 Err(error) => self.land_damaged(payload.len(), |_| Damage::Receipt(error)),
             },
         }
@@ -138,6 +149,29 @@ impl Flight {
             return Landing::Stray { len: Receipt::LEN };
         }
         Landing::Corrupt { seq: ping.seq, damage }
+    }
+
+    /// A receipt that tells by the checksum alone whose it is.
+    fn land_lone_receipt(&mut self, receipt: Receipt, now: Instant) -> Landing {
+        let len = self.payloads.len() as u64;
+        let is = |ping: &Ping| receipt.crc32c == crc32c(&self.payloads.make(ping.seq));
+        if receipt.total == len
+            && let Some(place) = self.unanswered.iter().position(is)
+        {
+            return self.land_right(place, now);
+        }
+        if let Some(ping) = self.answered.iter().rev().find(|ping| is(ping)) {
+            return ping.again(now);
+        }
+        let payloads = self.payloads.clone();
+        self.land_damaged(Receipt::LEN, |ping| {
+            if receipt.total == len {
+                let sent = crc32c(&payloads.make(ping.seq));
+                Damage::Crc32c { sent, received: receipt.crc32c }
+            } else {
+                Damage::Total { sent: len, received: receipt.total }
+            }
+        })
     }
 
     /// The right reply to the ping at this place.
@@ -275,6 +309,29 @@ mod tests {
             let receipt = test.receipt(seq).encode();
             assert_eq!(test.land(&receipt, seq), reply(seq, seq));
         }
+    }
+
+    #[test]
+    fn receipts_of_datagrams_belong_to_whose_checksum_they_have() {
+        let mut test = Test::new(ReplyKind::Ack);
+        test.flight.has_numbers = false;
+        let lone = |test: &mut Test, seq| {
+            let receipt =
+                Receipt { seq: 0, total: test.payloads.len() as u64, ..test.receipt(seq) };
+            receipt.encode()
+        };
+        let (second, first) = (lone(&mut test, 2), lone(&mut test, 1));
+        assert_eq!(test.land(&second, 5), reply(2, 5));
+        let rtt = Duration::from_millis(6);
+        assert_eq!(test.land(&first, 6), Landing::Reply { seq: 1, rtt, reordered: true });
+        assert_eq!(
+            test.land(&second, 7),
+            Landing::Duplicate { seq: 2, rtt: Duration::from_millis(7) }
+        );
+        let third = Receipt::parse(&lone(&mut test, 3)).unwrap();
+        let wrong = Receipt { total: 1, ..third };
+        let damage = Damage::Total { sent: third.total, received: 1 };
+        assert_eq!(test.land(&wrong.encode(), 8), Landing::Corrupt { seq: 3, damage });
     }
 
     #[test]

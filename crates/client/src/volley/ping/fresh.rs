@@ -4,8 +4,9 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::event::{Event, Loss};
-use super::link::{Arrival, Link};
+use super::link::Arrival;
 use super::target::{First, Target};
+use super::way::Way;
 use crate::failure::Failure;
 
 /// Pings `target` to the end. A ping that takes long does not hold up the next one.
@@ -35,21 +36,21 @@ pub(crate) async fn run(target: Target) {
 }
 
 /// One ping over a connection of its own, which may be there already.
-async fn ping(target: &Target, seq: u64, dialled: Option<Result<Box<Link>, Failure>>) {
+async fn ping(target: &Target, seq: u64, dialled: Option<Result<Way, Failure>>) {
     target.reporter.tell(Event::Ping).await;
     let dialled = match dialled {
         Some(dialled) => dialled,
         None => target.dial(target.args.timeout).await,
     };
     match dialled {
-        Ok(link) => exchange(target, seq, *link).await,
+        Ok(link) => exchange(target, seq, link).await,
         Err(failure) => target.tell_lost(seq, Loss::NotSent, failure.message()).await,
     }
 }
 
 /// Sends ping `seq` on `link`, awaits its reply, and looks whether there is a second one.
-async fn exchange(target: &Target, seq: u64, mut link: Link) {
-    if let Err(not_sent) = link.send(seq) {
+async fn exchange(target: &Target, seq: u64, mut link: Way) {
+    if let Err(not_sent) = link.send(seq).await {
         return target.tell_lost(seq, Loss::NotSent, not_sent.to_string()).await;
     }
     while link.flight().awaited() > 0 {
@@ -63,7 +64,9 @@ async fn exchange(target: &Target, seq: u64, mut link: Link) {
             Arrival::Landing(landing) => target.tell_landing(landing, Some(link.took())).await,
             // It takes this ping.
             Arrival::GoingAway(_) => {}
-            Arrival::End(why) => return target.tell_lost(seq, Loss::Disconnected, why).await,
+            Arrival::Unreachable(why) | Arrival::End(why) => {
+                return target.tell_lost(seq, Loss::Disconnected, why).await;
+            }
         }
     }
     while let Some(landing) = link.last_look().await {

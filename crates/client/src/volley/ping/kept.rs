@@ -7,8 +7,9 @@ use tokio::time::{Instant, sleep_until};
 use volley_cli::format_duration;
 
 use super::event::{Event, Loss};
-use super::link::{Arrival, Link};
+use super::link::Arrival;
 use super::target::{Dialling, First, Target};
+use super::way::Way;
 use crate::backoff::Backoff;
 use crate::failure::Failure;
 
@@ -78,14 +79,14 @@ struct Kept {
 enum Phase {
     Pausing(Instant),
     Dialling(Dialling),
-    Up(Box<Link>),
+    Up(Way),
 }
 
 /// What comes of a phase.
 enum Step {
     /// The pause is over.
     Dial,
-    Dialled(Result<Box<Link>, Failure>),
+    Dialled(Result<Way, Failure>),
     Arrived(Arrival),
 }
 
@@ -106,7 +107,7 @@ impl Phase {
         }
     }
 
-    const fn link(&self) -> Option<&Link> {
+    const fn link(&self) -> Option<&Way> {
         match self {
             Self::Up(link) => Some(link),
             _ => None,
@@ -148,7 +149,7 @@ impl Kept {
         }
         self.seq += 1;
         let sent = match &mut self.phase {
-            Phase::Up(link) => link.send(self.seq).map_err(|not_sent| not_sent.to_string()),
+            Phase::Up(link) => link.send(self.seq).await.map_err(|not_sent| not_sent.to_string()),
             _ => Err(self.why.clone()),
         };
         self.target.reporter.tell(Event::Ping).await;
@@ -177,11 +178,18 @@ impl Kept {
             Step::Arrived(Arrival::GoingAway(reason)) => {
                 self.target.reporter.tell(Event::GoingAway { why: reason.to_string() }).await;
             }
+            Step::Arrived(Arrival::Unreachable(why)) => {
+                if let Phase::Up(link) = &mut self.phase {
+                    for seq in link.expire(Duration::ZERO) {
+                        self.target.tell_lost(seq, Loss::Disconnected, why.clone()).await;
+                    }
+                }
+            }
             Step::Arrived(Arrival::End(why)) => self.disconnected(why).await,
         }
     }
 
-    async fn connected(&mut self, link: Box<Link>) {
+    async fn connected(&mut self, link: Way) {
         let (address, after) = (link.address(), self.lost_at.elapsed());
         let again = mem::replace(&mut self.had_connection, true);
         self.phase = Phase::Up(link);

@@ -12,7 +12,7 @@ use tokio_util::codec::FramedRead;
 use volley_client::advice::with_hint;
 use volley_client::{Error, Opened, ProtocolError, ReadHalf, WriteHalf};
 use volley_proto::{
-    CodecError, Control, Frame, FrameCodec, FrameError, MaxFrame, Reason, ReplyKind,
+    CodecError, Control, Frame, FrameCodec, FrameError, MaxFrame, NoReply, Reason, ReplyKind,
     encode_data_head,
 };
 
@@ -21,7 +21,7 @@ use super::payload::Payloads;
 
 /// How long a reply too many is looked out for after the last one, at a server that does not close
 /// when the client does.
-const LAST_LOOK: Duration = Duration::from_millis(50);
+pub(crate) const LAST_LOOK: Duration = Duration::from_millis(50);
 
 const CLOSED: &str = "the server closed the connection";
 
@@ -49,6 +49,8 @@ pub(crate) enum Arrival {
     Landing(Landing),
     /// It takes no new frames.
     GoingAway(Reason),
+    /// Nobody is there, says the network: pings in flight get no reply.
+    Unreachable(String),
     /// The connection is over, and this is why.
     End(String),
 }
@@ -62,6 +64,10 @@ pub(crate) enum NotSent {
     Stuck,
     #[error("{} (try a smaller --size)", Error::TooLarge { len: *.len, max: *.max })]
     TooLarge { len: usize, max: u32 },
+    #[error("it would get no reply: {0}")]
+    NoReply(#[from] NoReply),
+    #[error(transparent)]
+    Datagram(#[from] Error),
 }
 
 impl Link {

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 use volley_cli::format_duration;
-use volley_client::{Error, open};
+use volley_client::{Datagrams, Error, open};
 use volley_proto::Endpoint;
 
 use super::args::PingArgs;
+use super::datagram_link::DatagramLink;
 use super::event::{Event, Loss, Reporter};
 use super::flight::Landing;
 use super::link::Link;
 use super::payload::Payloads;
+use super::way::Way;
 use crate::failure::Failure;
 
 /// A target and all that its pings need to know.
@@ -26,11 +28,11 @@ pub(crate) struct Target {
 }
 
 /// An attempt at connecting.
-pub(crate) type Dialling = Pin<Box<dyn Future<Output = Result<Box<Link>, Failure>> + Send>>;
+pub(crate) type Dialling = Pin<Box<dyn Future<Output = Result<Way, Failure>> + Send>>;
 
 /// How the first attempt at connecting went.
 pub(crate) enum First {
-    Connected(Box<Link>),
+    Connected(Way),
     Failed(Failure),
     /// It is still under way after the time that a ping has.
     Slow(Dialling),
@@ -46,10 +48,15 @@ impl Target {
         let payloads = self.payloads.clone();
         Box::pin(async move {
             let start = Instant::now();
+            if matches!(endpoint, Endpoint::Udp(_)) {
+                let socket = Datagrams::open(&endpoint, &options).await?;
+                let link = DatagramLink::new(socket, payloads, start.elapsed());
+                return Ok(Way::Datagrams(Box::new(link)));
+            }
             let opened = open(&endpoint, &options).await?;
             let took = start.elapsed();
             terms.check(opened.reply)?;
-            Ok(Box::new(Link::new(opened, payloads, took)))
+            Ok(Way::Stream(Box::new(Link::new(opened, payloads, took))))
         })
     }
 
@@ -66,11 +73,11 @@ impl Target {
             Err(_) => First::Slow(dialling),
         };
         let link = match &first {
-            First::Connected(link) => Some(&**link),
+            First::Connected(link) => Some(link),
             _ => None,
         };
-        let address = link.and_then(Link::address);
-        let (reply, bytes) = (link.map(Link::reply), self.payloads.len());
+        let address = link.and_then(Way::address);
+        let (reply, bytes) = (link.map(Way::reply), self.payloads.len());
         self.reporter.tell(Event::Start { address, reply, bytes }).await;
         first
     }
@@ -112,7 +119,7 @@ impl Target {
     }
 
     /// Waits until the oldest ping of `link` has waited too long; for ever if there is none.
-    pub(crate) fn overdue(&self, link: Option<&Link>) -> impl Future<Output = ()> + use<> {
+    pub(crate) fn overdue(&self, link: Option<&Way>) -> impl Future<Output = ()> + use<> {
         let deadline = link
             .and_then(|link| link.flight().waiting_since())
             .and_then(|since| since.checked_add(self.args.timeout));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, ValueEnum};
 use volley_cli::{Reply, parse_bytes, parse_count, parse_duration, parse_timeout};
-use volley_client::advice::parse_endpoint;
+use volley_client::advice::parse_any_endpoint;
 use volley_proto::{Endpoint, MaxFrame};
 
 use crate::check::Expectation;
@@ -51,7 +51,7 @@ pub(crate) struct SendArgs {
     pub(crate) frames: Vec<OsString>,
 
     /// Where to send
-    #[arg(long, value_name = "ENDPOINT", env = "VOLLEY_TO", default_value_t, value_parser = parse_endpoint)]
+    #[arg(long, value_name = "ENDPOINT", env = "VOLLEY_TO", default_value_t, value_parser = parse_any_endpoint)]
     pub(crate) to: Endpoint,
 
     /// The reply to ask for, or with --no-hello to expect [default: the listener's own; with

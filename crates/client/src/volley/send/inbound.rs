@@ -1,5 +1,7 @@
 //! Replies in: judged, printed, and counted.
 
+use std::time::Duration;
+
 use volley_client::{Arrival, Error, Receiver};
 
 use super::flight::Flight;
@@ -37,6 +39,53 @@ impl<'a> Inbound<'a> {
 
     pub(crate) const fn tally(&self) -> Tally {
         self.tally
+    }
+
+    /// What the replies say of the whole volley.
+    pub(crate) const fn verdict(&self) -> Result<(), Failure> {
+        let Tally { replies, wrong, lost } = self.tally;
+        match (wrong, lost) {
+            (0, 0) => Ok(()),
+            (0, lost) => Err(Failure::Lost { lost, replies }),
+            (wrong, _) => Err(Failure::Mismatches { wrong, replies }),
+        }
+    }
+
+    /// Whether a reply must be what docs/PROTOCOL.md says.
+    pub(super) const fn is_strict(&self) -> bool {
+        matches!(self.check, Check::Due)
+    }
+
+    /// Whether whoever read stdout has gone.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.output.is_closed()
+    }
+
+    /// Whether so much is printed and not out that it should go out before more is.
+    pub(super) fn is_full(&self) -> bool {
+        self.output.is_full()
+    }
+
+    /// Whether something is printed and not out.
+    pub(super) fn is_pending(&self) -> bool {
+        self.output.is_pending()
+    }
+
+    /// Writes what has been printed.
+    ///
+    /// # Cancel safety
+    ///
+    /// What has not been written is kept for the next call.
+    pub(super) async fn flush(&mut self) -> Result<(), Failure> {
+        self.output.flush().await
+    }
+
+    /// Gives up what is in flight, since everything has taken as long as it may.
+    pub(super) fn give_up_after(&mut self, longest: Duration, flight: &Flight) -> Failure {
+        let (replies, outstanding) = (self.tally.replies, flight.len());
+        let failure = Failure::Deadline { after: longest, replies, outstanding };
+        self.give_up(&failure.to_string(), flight);
+        failure
     }
 
     /// Prints every reply, also those behind a wrong one, until no more will come or nobody reads
@@ -83,7 +132,8 @@ impl<'a> Inbound<'a> {
         }
     }
 
-    fn take(&mut self, arrival: &Arrival, flight: &Flight) {
+    /// Takes the reply to the oldest frame in flight.
+    pub(super) fn take(&mut self, arrival: &Arrival, flight: &Flight) {
         // Whatever is answered was in flight.
         let number = flight.take_oldest().map_or(arrival.seq, |frame| frame.number);
         let verdict = self.check.judge(arrival);
@@ -101,14 +151,18 @@ impl<'a> Inbound<'a> {
     /// would be to send them twice.
     fn lose(&mut self, count: u64, flight: &Flight) {
         for _ in 0..count {
-            let Some(frame) = flight.take_oldest() else { break };
-            self.tally.lost += 1;
-            tell(&format!(
-                "no reply to frame {}: the server says that it answered it",
-                frame.number
-            ));
-            self.output.print_lost(&frame, "the server says that it has answered it");
+            self.lose_oldest("the server says that it has answered it", flight);
         }
+    }
+
+    /// Gives up the oldest frame in flight, and says why.
+    pub(super) fn lose_oldest(&mut self, why: &str, flight: &Flight) {
+        let Some(frame) = flight.take_oldest() else { return };
+        self.tally.lost += 1;
+        if self.tally.lost <= SHOWN {
+            tell(&format!("no reply to frame {}: {why}", frame.number));
+        }
+        self.output.print_lost(&frame, why);
     }
 }
 

@@ -104,7 +104,7 @@ impl Outbound {
     /// # Cancel safety
     ///
     /// No frame is lost.
-    async fn next_frame(&mut self, max: usize, flight: &Flight) -> Option<Bytes> {
+    pub(super) async fn next_frame(&mut self, max: usize, flight: &Flight) -> Option<Bytes> {
         if self.next.is_none() {
             self.next = match self.input.next(max).await {
                 Ok(next) => next,

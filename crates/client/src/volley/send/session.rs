@@ -8,7 +8,7 @@ use volley_client::{Connection, Error, Options};
 use volley_proto::{Endpoint, ReplyKind};
 
 use super::flight::Flight;
-use super::inbound::{Inbound, Tally};
+use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::retry::{NextTry, Retry};
 use crate::failure::{Failure, tell};
@@ -44,20 +44,12 @@ impl Session<'_> {
         if let Some(failure) = self.outbound.take_bad_input() {
             return Err(failure);
         }
-        let Tally { replies, wrong, lost } = self.inbound.tally();
-        match (wrong, lost) {
-            (0, 0) => Ok(()),
-            (0, lost) => Err(Failure::Lost { lost, replies }),
-            (wrong, _) => Err(Failure::Mismatches { wrong, replies }),
-        }
+        self.inbound.verdict()
     }
 
     /// Gives up, since it has taken as long as it may.
     pub(crate) fn give_up_after(&mut self, longest: Duration) -> Failure {
-        let (replies, outstanding) = (self.inbound.tally().replies, self.flight.len());
-        let failure = Failure::Deadline { after: longest, replies, outstanding };
-        self.inbound.give_up(&failure.to_string(), self.flight);
-        failure
+        self.inbound.give_up_after(longest, self.flight)
     }
 
     async fn try_until_done(&mut self) -> Result<(), Failure> {
