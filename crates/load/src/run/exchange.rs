@@ -82,6 +82,7 @@ pub struct Exchange<'c> {
 /// What the socket would not take.
 #[derive(Debug)]
 struct Unsent {
+    /// Empty if the stream has taken all and keeps some of it back.
     bytes: Vec<u8>,
     written: usize,
     /// The number of the first frame of the batch.
@@ -246,8 +247,8 @@ impl<'c> Exchange<'c> {
         self.left -= sent;
         let batch = &bench.output[..bench.encoded];
         match write(&mut self.stream, cx, batch) {
-            Ok(n) if n < batch.len() => {
-                let unsent = Unsent { bytes: batch[n..].to_vec(), written: 0, first };
+            Ok(Written { taken, is_out: false }) => {
+                let unsent = Unsent { bytes: batch[taken..].to_vec(), written: 0, first };
                 self.unsent = Some(Box::new(unsent));
             }
             written => {
@@ -278,11 +279,17 @@ impl<'c> Exchange<'c> {
     /// Writes what the socket would not take before.
     fn flush(&mut self, cx: &mut Context<'_>, bench: &mut Bench) {
         let Some(unsent) = &mut self.unsent else { return };
-        match write(&mut self.stream, cx, &unsent.bytes[unsent.written..]) {
-            Ok(n) => unsent.written += n,
-            Err(error) => self.broken = Some(error),
-        }
-        if unsent.written == unsent.bytes.len() {
+        let is_out = match write(&mut self.stream, cx, &unsent.bytes[unsent.written..]) {
+            Ok(Written { taken, is_out }) => {
+                unsent.written += taken;
+                is_out
+            }
+            Err(error) => {
+                self.broken = Some(error);
+                false
+            }
+        };
+        if is_out {
             let first = unsent.first;
             self.unsent = None;
             let now = bench.now();
@@ -482,18 +489,31 @@ impl<'c> Exchange<'c> {
     }
 }
 
-/// Writes until all is out or the socket takes no more. Returns how many bytes it took.
-fn write(stream: &mut Stream, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
-    let mut written = 0;
-    while written < bytes.len() {
-        match Pin::new(&mut *stream).poll_write(cx, &bytes[written..]) {
+/// How far a write has come.
+struct Written {
+    /// Bytes that the stream took.
+    taken: usize,
+    /// Whether all of them are out.
+    is_out: bool,
+}
+
+/// Writes until all is out or the socket takes no more.
+fn write(stream: &mut Stream, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<Written> {
+    let mut taken = 0;
+    while taken < bytes.len() {
+        match Pin::new(&mut *stream).poll_write(cx, &bytes[taken..]) {
             Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-            Poll::Ready(Ok(n)) => written += n,
+            Poll::Ready(Ok(n)) => taken += n,
             Poll::Ready(Err(error)) => return Err(error),
-            Poll::Pending => break,
+            Poll::Pending => return Ok(Written { taken, is_out: false }),
         }
     }
-    Ok(written)
+    // TLS may keep back what it has taken; for all others there is nothing to do.
+    match Pin::new(stream).poll_flush(cx) {
+        Poll::Ready(Ok(())) => Ok(Written { taken, is_out: true }),
+        Poll::Ready(Err(error)) => Err(error),
+        Poll::Pending => Ok(Written { taken, is_out: false }),
+    }
 }
 
 /// Counts a reply that no frame was waiting for.
