@@ -3,10 +3,10 @@
 use std::io;
 
 use volley_cli::Exit;
-use volley_proto::{Endpoint, EndpointError, FrameError, Reason};
+use volley_proto::{Endpoint, EndpointError, Foreign, FrameError, Reason};
 
 use crate::connect::speaks;
-use crate::{Error, ProtocolError};
+use crate::{Error, ProtocolError, TlsFault, TlsSetupError};
 
 /// Reads an endpoint that a user has written. One whose transport this library does not speak is
 /// refused here, before anybody waits for it.
@@ -19,7 +19,10 @@ pub fn parse_endpoint(text: &str) -> Result<Endpoint, String> {
     if speaks(&endpoint) {
         Ok(endpoint)
     } else {
-        Err(format!("{} is not supported yet: only tcp:// and unix: are", endpoint.scheme()))
+        Err(format!(
+            "{} is not supported yet: only tcp://, tls:// and unix: are",
+            endpoint.scheme()
+        ))
     }
 }
 
@@ -36,8 +39,12 @@ pub fn parse_any_endpoint(text: &str) -> Result<Endpoint, String> {
 }
 
 /// The exit code of a program that ends with this error.
-pub const fn exit(error: &Error) -> Exit {
+pub fn exit(error: &Error) -> Exit {
+    if let Some(fault) = tls_fault(error) {
+        return tls_exit(fault);
+    }
     match error {
+        Error::TlsSetup(error) => tls_setup_exit(error),
         Error::Resolve { .. } => Exit::NoHost,
         Error::Connect { .. } | Error::Bind { .. } | Error::Family { .. } => Exit::Unavailable,
         Error::Unsupported { .. } => Exit::Usage,
@@ -49,6 +56,34 @@ pub const fn exit(error: &Error) -> Exit {
         Error::TooLarge { .. } | Error::PathTooNarrow { .. } => Exit::BadData,
         // A mismatch, or a loss.
         _ => Exit::Failure,
+    }
+}
+
+/// The exit code of a program that cannot set up its TLS.
+pub const fn tls_setup_exit(error: &TlsSetupError) -> Exit {
+    match error {
+        TlsSetupError::Read { .. } => Exit::NoInput,
+        TlsSetupError::ServerName { .. } => Exit::Usage,
+        TlsSetupError::Other(_) => Exit::Defect,
+        _ => Exit::BadData,
+    }
+}
+
+/// A server that speaks something else breaks the protocol; with one that speaks TLS there is no
+/// connection.
+const fn tls_exit(fault: &TlsFault) -> Exit {
+    match fault {
+        TlsFault::Plaintext { .. } | TlsFault::Other(_) => Exit::Protocol,
+        _ => Exit::Unavailable,
+    }
+}
+
+/// What went wrong with TLS, when the connection was opened or later.
+fn tls_fault(error: &Error) -> Option<&TlsFault> {
+    match error {
+        Error::Tls { fault, .. } => Some(fault),
+        Error::Io { source, .. } | Error::Send { source } => TlsFault::of(source),
+        _ => None,
     }
 }
 
@@ -71,6 +106,9 @@ pub fn with_hint(error: &Error) -> String {
 }
 
 fn hint(error: &Error) -> &'static str {
+    if let Some(fault) = tls_fault(error) {
+        return tls_hint(fault);
+    }
     match error {
         Error::Connect { endpoint: Endpoint::Unix(_), source, .. } => match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
@@ -88,10 +126,34 @@ fn hint(error: &Error) -> &'static str {
         Error::ConnectTimedOut { awaited: "WELCOME", .. } => {
             "it may not know HELLO: try --no-hello, or a longer --timeout"
         }
+        Error::ConnectTimedOut { awaited: "TLS handshake", .. } => {
+            "does it speak TLS there? If not use tcp://, or else try a longer --timeout"
+        }
         Error::ConnectTimedOut { .. } | Error::TimedOut { .. } => "try a longer --timeout",
+        Error::Protocol(ProtocolError::Foreign { protocol: Foreign::Tls }) => "use tls://",
         Error::Protocol(ProtocolError::Frame(
             FrameError::TooLarge { .. } | FrameError::ControlLength { .. },
         )) => "is it a framed server?",
+        _ => "",
+    }
+}
+
+fn tls_hint(fault: &TlsFault) -> &'static str {
+    match fault {
+        TlsFault::Expired { .. } => "to take it all the same give --insecure",
+        TlsFault::NotYetValid { .. } => "is the clock of this machine right?",
+        TlsFault::SelfSigned { .. } | TlsFault::UnknownIssuer { .. } => {
+            "give --ca FILE, or --insecure"
+        }
+        TlsFault::WrongName { .. } => "give --server-name",
+        TlsFault::CertificateRequired => "give --cert and --key",
+        TlsFault::Refused { of_certificate: true, .. } => "it does not take --cert",
+        // What OpenSSL says in TLS 1.2 to a client without a certificate.
+        TlsFault::Refused { alert, .. } if alert == "handshake failure" => {
+            "it may want a client certificate: give --cert and --key"
+        }
+        TlsFault::Plaintext { .. } => "use tcp://",
+        TlsFault::Closed => "does it speak TLS there? If not use tcp://",
         _ => "",
     }
 }

@@ -22,6 +22,7 @@ use crate::error::{Error, ProtocolError};
 use crate::local::bind_address;
 use crate::stream::Stream;
 use crate::tap::{Direction, Passing, Tap};
+use crate::tls::{Tls, shake_hands};
 
 /// The pauses before a Unix socket whose backlog is full is tried again, doubled each time: short
 /// beside what a server takes to accept, until it seems to be stuck.
@@ -39,7 +40,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// How long it may take until frames can be sent: resolving, connecting and WELCOME together.
+    /// How long it may take until frames can be sent: resolving, connecting, the TLS handshake and
+    /// WELCOME together.
     pub connect_timeout: Duration,
     /// How long the server may take for the next reply, from the moment at which its frame was
     /// sent or [`Receiver::receive`](crate::Receiver::receive) was called for it, whichever is
@@ -58,12 +60,16 @@ pub struct Options {
     /// Two connections may have the same local port if they differ in either address or in the
     /// server's port. So each local address brings a whole range of ports for each server.
     pub local: Option<IpAddr>,
+    /// How to speak TLS with a `tls://` endpoint; `None` is [`Tls::system`]. Connections with the same
+    /// one go on with each other's sessions.
+    pub tls: Option<Tls>,
     /// Sees every frame, HELLO and WELCOME included.
     pub tap: Option<Arc<dyn Tap>>,
 }
 
 impl Default for Options {
-    /// 5 s for each, a HELLO that takes the listener's own reply, any local address, no tap.
+    /// 5 s for each, a HELLO that takes the listener's own reply, any local address, the system's TLS,
+    /// no tap.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
@@ -72,6 +78,7 @@ impl Default for Options {
             reply: ReplyKind::Echo,
             max_frame: MaxFrame::CEILING,
             local: None,
+            tls: None,
             tap: None,
         }
     }
@@ -119,7 +126,7 @@ pub struct Opened {
 /// # Errors
 ///
 /// [`Error::Resolve`], [`Error::Bind`], [`Error::Family`], [`Error::Connect`],
-/// [`Error::ConnectTimedOut`], [`Error::Refused`] by a server that says why, [`Error::NoWelcome`]
+/// [`Error::ConnectTimedOut`], [`Error::Tls`], [`Error::Refused`] by a server that says why, [`Error::NoWelcome`]
 /// from one that does not know HELLO, [`Error::Protocol`] from one that speaks something else.
 pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Error> {
     let deadline = deadline(Instant::now(), options.connect_timeout);
@@ -129,14 +136,19 @@ pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Erro
         after: options.connect_timeout,
     };
     let mut stream = match endpoint {
-        Endpoint::Tcp(address) => {
+        Endpoint::Tcp(address) | Endpoint::Tls(address) => {
             let resolve = resolve(endpoint, address);
             let addresses = timeout_at(deadline, resolve).await.map_err(|_| late("address"))??;
             let connect = connect_to_any(endpoint, &addresses, options.local);
             let stream = timeout_at(deadline, connect).await.map_err(|_| late("connection"))??;
             // A lost delay is no reason to give up a connection that works.
             let _ = stream.set_nodelay(true);
-            Stream::from(stream)
+            if let Endpoint::Tls(_) = endpoint {
+                let secure = secure(endpoint, address, stream, options);
+                timeout_at(deadline, secure).await.map_err(|_| late("TLS handshake"))??
+            } else {
+                Stream::from(stream)
+            }
         }
         Endpoint::Unix(address) => {
             let connect = connect_to_path(endpoint, address, options.local);
@@ -149,8 +161,40 @@ pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Erro
         return Ok(Opened { stream, early: BytesMut::new(), reply, max_frame });
     };
     let greeting = greet(&mut stream, hello, options.tap.as_deref());
-    let (terms, early) = timeout_at(deadline, greeting).await.map_err(|_| late("WELCOME"))??;
+    let greeted = timeout_at(deadline, greeting).await.map_err(|_| late("WELCOME"))?;
+    let (terms, early) = greeted.map_err(|error| of_tls(error, endpoint))?;
     Ok(Opened { stream, early, reply: terms.reply, max_frame: terms.max_frame })
+}
+
+/// Makes a TLS connection of one of TCP.
+async fn secure(
+    endpoint: &Endpoint,
+    address: &Address,
+    stream: TcpStream,
+    options: &Options,
+) -> Result<Stream, Error> {
+    let tls = match &options.tls {
+        Some(tls) => tls.clone(),
+        None => Tls::system()?,
+    };
+    let host = match address {
+        Address::Socket(address) => address.ip().to_string(),
+        Address::Name { host, .. } => host.clone(),
+    };
+    let secured = shake_hands(&tls, &host, stream).await;
+    secured.map(Stream::from).map_err(|fault| Error::Tls { endpoint: endpoint.clone(), fault })
+}
+
+/// In TLS 1.3 a server looks at the client's certificate when the client takes the handshake for
+/// done: what it says of it comes in place of WELCOME.
+fn of_tls(error: Error, endpoint: &Endpoint) -> Error {
+    match error {
+        Error::Io { source, answered, outstanding } => match source.downcast() {
+            Ok(fault) => Error::Tls { endpoint: endpoint.clone(), fault },
+            Err(source) => Error::Io { source, answered, outstanding },
+        },
+        error => error,
+    }
 }
 
 /// Sends HELLO and awaits WELCOME; returns what came behind it too.
@@ -167,7 +211,11 @@ async fn greet(
         tap.pass(Direction::Out, Passing::Control(&hello));
     }
     // If it can't be written the server may still have said why.
-    let sent = stream.write_all(&bytes).await;
+    let sent = async {
+        stream.write_all(&bytes).await?;
+        stream.flush().await
+    };
+    let sent = sent.await;
     let mut frames = FramedRead::new(stream, FrameCodec::new(MaxFrame::CEILING));
     let answer = frames.next().await;
     if let Some(tap) = tap {
@@ -180,7 +228,7 @@ async fn greet(
 /// Whether [`open`] knows the transport.
 #[cfg(feature = "advice")]
 pub(crate) const fn speaks(endpoint: &Endpoint) -> bool {
-    matches!(endpoint, Endpoint::Tcp(_) | Endpoint::Unix(_))
+    matches!(endpoint, Endpoint::Tcp(_) | Endpoint::Tls(_) | Endpoint::Unix(_))
 }
 
 pub(crate) async fn resolve(

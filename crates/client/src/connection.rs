@@ -21,12 +21,14 @@ use crate::inbox::Inbox;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::stream::StreamAddress;
+use crate::tls::Handshake;
 
 /// A connection to a framed server.
 #[derive(Debug)]
 pub struct Connection {
     sender: Sender,
     receiver: Receiver,
+    handshake: Option<Handshake>,
 }
 
 /// What server and client have agreed on.
@@ -50,13 +52,14 @@ impl Connection {
     pub(crate) fn new(opened: Opened, options: &Options) -> Self {
         let Opened { stream, early, reply, max_frame } = opened;
         let terms = Terms { reply, max_frame };
+        let handshake = stream.handshake();
         let (read, write) = stream.into_split();
         let (announce, in_flight) = mpsc::unbounded_channel();
         let (goaway_said, goaway) = watch::channel(None);
         let sender = Sender::new(write, announce, goaway, terms, options);
         let inbox = Inbox::new(early, read);
         let receiver = Receiver::new(inbox, in_flight, goaway_said, terms, options);
-        Self { sender, receiver }
+        Self { sender, receiver, handshake }
     }
 
     /// Sends a frame and awaits its reply. It reads while it writes, so that no frame is too long
@@ -108,6 +111,11 @@ impl Connection {
     /// What getpeername(2) says.
     pub fn peer_addr(&self) -> io::Result<StreamAddress> {
         self.sender.stream().peer_addr()
+    }
+
+    /// What came of the TLS handshake, if there was one.
+    pub const fn handshake(&self) -> Option<&Handshake> {
+        self.handshake.as_ref()
     }
 
     /// The kind of reply that frames get.

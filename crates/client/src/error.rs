@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use volley_proto::{Address, Endpoint, Foreign, FrameError, Reason};
 
-use crate::Mismatch;
+use crate::{Mismatch, TlsFault, TlsSetupError};
 
 /// Why there is no connection, or no good reply.
 ///
@@ -66,10 +66,24 @@ pub enum Error {
     ConnectTimedOut {
         /// Where to connect.
         endpoint: Endpoint,
-        /// What was awaited: `address`, `connection` or `WELCOME`.
+        /// What was awaited: `address`, `connection`, `TLS handshake` or `WELCOME`.
         awaited: &'static str,
         /// The deadline.
         after: Duration,
+    },
+    /// There is no [`Options::tls`], and what is taken in its place cannot be had.
+    ///
+    /// [`Options::tls`]: crate::Options::tls
+    #[error(transparent)]
+    TlsSetup(#[from] TlsSetupError),
+    /// The server was reached, and TLS did not come about, or the server took back its consent.
+    #[error("cannot speak TLS with {endpoint}: {fault}")]
+    Tls {
+        /// Where to connect.
+        endpoint: Endpoint,
+        /// Why.
+        #[source]
+        fault: TlsFault,
     },
     /// The server answered HELLO with something else than WELCOME or ERROR.
     #[error("the server answered HELLO with {answer}, not with WELCOME: it may not know HELLO")]

@@ -38,6 +38,7 @@ mod receiver;
 mod sender;
 mod stream;
 mod tap;
+mod tls;
 mod unsent;
 
 pub use check::{Arrival, Mismatch, Reply, Sent};
@@ -49,3 +50,4 @@ pub use receiver::Receiver;
 pub use sender::Sender;
 pub use stream::{ReadHalf, Stream, StreamAddress, WriteHalf};
 pub use tap::{Direction, Passing, Tap};
+pub use tls::{Handshake, Tls, TlsFault, TlsOptions, TlsSetupError};

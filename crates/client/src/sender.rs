@@ -25,6 +25,8 @@ pub struct Sender {
     write: WriteHalf,
     /// Frames that have not been written yet.
     unsent: Unsent,
+    /// Whether what has been written may be kept back, as TLS does.
+    is_unflushed: bool,
     /// Tells the receiver of each frame before its bytes go out; `None` once finished.
     announce: Option<mpsc::UnboundedSender<InFlight>>,
     goaway: watch::Receiver<Option<GoAway>>,
@@ -53,6 +55,7 @@ impl Sender {
         Self {
             write,
             unsent: Unsent::default(),
+            is_unflushed: false,
             announce: Some(announce),
             goaway,
             terms,
@@ -105,15 +108,17 @@ impl Sender {
     ///
     /// What has not been written is kept for the next call.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        self.write
-            .write_all_buf(self.unsent.pieces())
-            .await
-            .map_err(|source| Error::Send { source })
+        let failed = |source| Error::Send { source };
+        self.is_unflushed |= !self.unsent.is_empty();
+        self.write.write_all_buf(self.unsent.pieces()).await.map_err(failed)?;
+        self.write.flush().await.map_err(failed)?;
+        self.is_unflushed = false;
+        Ok(())
     }
 
     /// Whether frames have been fed and not been written.
     pub fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
+        !self.unsent.is_empty() || self.is_unflushed
     }
 
     /// Writes what has been fed and half-closes: the server answers what it has received, then

@@ -5,30 +5,41 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{self as halves, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 use tokio_util::either::Either;
 use volley_proto::UnixAddress;
 
+use crate::tls::{Handshake, TlsSession};
+
 /// A connected stream. Several pieces are written at once, if it is given several.
+///
+/// Over TLS some of what was written may be kept back until it is flushed, and is then when there is
+/// room.
 #[derive(Debug)]
 pub struct Stream {
     // What is rarer is in a box: who keeps thousands of streams pays for TCP's size and no more.
-    kind: Either<TcpStream, Box<UnixStream>>,
+    kind: Either<TcpStream, Box<Either<UnixStream, Box<TlsSession>>>>,
 }
 
 /// The reading half of a [`Stream`].
 #[derive(Debug)]
 pub struct ReadHalf {
-    kind: Either<tcp::OwnedReadHalf, unix::OwnedReadHalf>,
+    kind:
+        Either<tcp::OwnedReadHalf, Either<unix::OwnedReadHalf, halves::ReadHalf<Box<TlsSession>>>>,
 }
 
 /// The writing half of a [`Stream`]. Dropped, it half-closes.
 #[derive(Debug)]
 pub struct WriteHalf {
-    kind: Either<tcp::OwnedWriteHalf, unix::OwnedWriteHalf>,
+    kind: Either<
+        tcp::OwnedWriteHalf,
+        Either<unix::OwnedWriteHalf, halves::WriteHalf<Box<TlsSession>>>,
+    >,
+    /// Both ends of a TLS connection, which its halves do not know.
+    ends: Option<(SocketAddr, SocketAddr)>,
 }
 
 /// Where one end of a connection is.
@@ -50,7 +61,10 @@ impl Stream {
     pub fn local_addr(&self) -> io::Result<StreamAddress> {
         match &self.kind {
             Either::Left(tcp) => tcp.local_addr().map(StreamAddress::from),
-            Either::Right(unix) => unix.local_addr().map(StreamAddress::from),
+            Either::Right(rarer) => match &**rarer {
+                Either::Left(unix) => unix.local_addr().map(StreamAddress::from),
+                Either::Right(tls) => tls.local_addr().map(StreamAddress::from),
+            },
         }
     }
 
@@ -62,22 +76,46 @@ impl Stream {
     pub fn peer_addr(&self) -> io::Result<StreamAddress> {
         match &self.kind {
             Either::Left(tcp) => tcp.peer_addr().map(StreamAddress::from),
-            Either::Right(unix) => unix.peer_addr().map(StreamAddress::from),
+            Either::Right(rarer) => match &**rarer {
+                Either::Left(unix) => unix.peer_addr().map(StreamAddress::from),
+                Either::Right(tls) => tls.peer_addr().map(StreamAddress::from),
+            },
+        }
+    }
+
+    /// What came of the TLS handshake, if there was one.
+    pub fn handshake(&self) -> Option<Handshake> {
+        match &self.kind {
+            Either::Right(rarer) => match &**rarer {
+                Either::Right(tls) => Some(tls.handshake()),
+                Either::Left(_) => None,
+            },
+            Either::Left(_) => None,
         }
     }
 
     /// Splits it, so that two tasks can read and write at the same time.
     pub fn into_split(self) -> (ReadHalf, WriteHalf) {
-        match self.kind {
+        let rarer = match self.kind {
             Either::Left(tcp) => {
                 let (read, write) = tcp.into_split();
-                (ReadHalf { kind: Either::Left(read) }, WriteHalf { kind: Either::Left(write) })
+                let write = WriteHalf { kind: Either::Left(write), ends: None };
+                return (ReadHalf { kind: Either::Left(read) }, write);
             }
-            Either::Right(unix) => {
+            Either::Right(rarer) => *rarer,
+        };
+        let (read, write, ends) = match rarer {
+            Either::Left(unix) => {
                 let (read, write) = unix.into_split();
-                (ReadHalf { kind: Either::Right(read) }, WriteHalf { kind: Either::Right(write) })
+                (Either::Left(read), Either::Left(write), None)
             }
-        }
+            Either::Right(tls) => {
+                let ends = tls.local_addr().and_then(|local| Ok((local, tls.peer_addr()?)));
+                let (read, write) = halves::split(tls);
+                (Either::Right(read), Either::Right(write), ends.ok())
+            }
+        };
+        (ReadHalf { kind: Either::Right(read) }, WriteHalf { kind: Either::Right(write), ends })
     }
 }
 
@@ -90,7 +128,8 @@ impl WriteHalf {
     pub fn local_addr(&self) -> io::Result<StreamAddress> {
         match &self.kind {
             Either::Left(tcp) => tcp.local_addr().map(StreamAddress::from),
-            Either::Right(unix) => unix.local_addr().map(StreamAddress::from),
+            Either::Right(Either::Left(unix)) => unix.local_addr().map(StreamAddress::from),
+            Either::Right(Either::Right(_)) => self.ends().map(|(local, _)| local.into()),
         }
     }
 
@@ -102,7 +141,23 @@ impl WriteHalf {
     pub fn peer_addr(&self) -> io::Result<StreamAddress> {
         match &self.kind {
             Either::Left(tcp) => tcp.peer_addr().map(StreamAddress::from),
-            Either::Right(unix) => unix.peer_addr().map(StreamAddress::from),
+            Either::Right(Either::Left(unix)) => unix.peer_addr().map(StreamAddress::from),
+            Either::Right(Either::Right(_)) => self.ends().map(|(_, peer)| peer.into()),
+        }
+    }
+
+    /// The only reason for which a connection does not know its ends is that it has none any more.
+    fn ends(&self) -> io::Result<(SocketAddr, SocketAddr)> {
+        self.ends.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for WriteHalf {
+    /// The halves of TCP and of Unix sockets half-close by themselves.
+    fn drop(&mut self) {
+        if let Either::Right(Either::Right(tls)) = &mut self.kind {
+            // There is nobody to wait for more.
+            let _ = Pin::new(tls).poll_shutdown(&mut Context::from_waker(Waker::noop()));
         }
     }
 }
@@ -115,7 +170,13 @@ impl From<TcpStream> for Stream {
 
 impl From<UnixStream> for Stream {
     fn from(stream: UnixStream) -> Self {
-        Self { kind: Either::Right(Box::new(stream)) }
+        Self { kind: Either::Right(Box::new(Either::Left(stream))) }
+    }
+}
+
+impl From<TlsSession> for Stream {
+    fn from(stream: TlsSession) -> Self {
+        Self { kind: Either::Right(Box::new(Either::Right(Box::new(stream)))) }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::HEAD_LEN;
 pub enum Foreign {
     /// A request line or a status line of HTTP/1, or the preface of HTTP/2.
     Http,
-    /// A TLS or SSL 3 handshake record.
+    /// A TLS or SSL 3 handshake record, or an alert.
     Tls,
     /// An SSH identification string.
     Ssh,
@@ -31,9 +31,9 @@ impl Foreign {
         Some(match &head {
             b"GET " | b"HEAD" | b"POST" | b"PUT " | b"DELE" | b"CONN" | b"OPTI" | b"TRAC"
             | b"PATC" | b"PRI " | b"HTTP" => Self::Http,
-            // Record type handshake (22), then the record version's major number, 3
+            // Record type alert (21) or handshake (22), then the record version's major number, 3
             // (RFC 8446, 5.1).
-            [0x16, 0x03, ..] => Self::Tls,
+            [0x15 | 0x16, 0x03, ..] => Self::Tls,
             b"SSH-" => Self::Ssh,
             [b'*', b'0'..=b'9', b'\r', b'\n']
             | [b'*', b'0'..=b'9', b'0'..=b'9', b'\r' | b'0'..=b'9']

@@ -339,6 +339,9 @@ fn recognises_tls() {
         let hello = [0x16, 3, minor, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 3, 3];
         recognises(hello, Foreign::Tls, "this looks like TLS, not a framed client");
     }
+    // What a server says to somebody without TLS: an alert, two bytes long.
+    let alert = [0x15, 3, 3, 0x00, 0x02, 0x02, 0x0a];
+    recognises(alert, Foreign::Tls, "this looks like TLS, not a framed client");
 }
 
 #[test]

@@ -11,6 +11,9 @@ mod replies;
 #[path = "../scripted/mod.rs"]
 mod scripted;
 mod tap;
+mod tls;
+#[path = "../scripted/tls.rs"]
+mod tls_server;
 mod unix;
 
 use std::time::Duration;

@@ -222,16 +222,12 @@ async fn wrong_usage_has_a_code_of_its_own() {
 
 /// Nothing is tried, and nobody waited for.
 #[tokio::test]
-async fn a_transport_that_is_not_there_yet_is_wrong_usage() {
-    let streams_only = ["shell", "script"].map(|command| (command, &["tls://", "udp://"][..]));
-    let others = ["send", "ping", "wait"].map(|command| (command, &["tls://"][..]));
-    for (command, schemes) in streams_only.into_iter().chain(others) {
-        for scheme in schemes {
-            let to = format!("{scheme}127.0.0.1:7007");
-            let ended = within(run(program().env("VOLLEY_TO", &to).arg(command))).await;
-            assert_eq!((ended.code, &*ended.stdout), (Some(2), &b""[..]), "{command}: {ended:?}");
-            assert!(ended.stderr.contains(&format!("{scheme} is not supported yet")), "{ended:?}");
-        }
+async fn a_transport_that_a_command_does_not_speak_is_wrong_usage() {
+    for command in ["shell", "script"] {
+        let to = "udp://127.0.0.1:7007";
+        let ended = within(run(program().env("VOLLEY_TO", to).arg(command))).await;
+        assert_eq!((ended.code, &*ended.stdout), (Some(2), &b""[..]), "{command}: {ended:?}");
+        assert!(ended.stderr.contains("udp:// is not supported yet"), "{ended:?}");
     }
 }
 

@@ -57,7 +57,7 @@ impl Peer {
     /// The next connection of a server that a test runs by itself.
     pub(crate) async fn accept(listener: &TcpListener) -> Self {
         let (stream, _) = listener.accept().await.unwrap();
-        Self { stream, client_done: Arc::default() }
+        Self::over(stream)
     }
 
     /// Closes with a reset instead of an end of the stream.
@@ -70,11 +70,16 @@ impl Peer<UnixStream> {
     /// The same at a Unix socket.
     pub(crate) async fn accept_unix(listener: &UnixListener) -> Self {
         let (stream, _) = listener.accept().await.unwrap();
-        Self { stream, client_done: Arc::default() }
+        Self::over(stream)
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
+    /// The server's side of a connection that is there.
+    pub(crate) fn over(stream: S) -> Self {
+        Self { stream, client_done: Arc::default() }
+    }
+
     pub(crate) async fn bytes(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         self.stream.read_exact(&mut bytes).await.unwrap();

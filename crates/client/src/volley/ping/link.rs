@@ -32,6 +32,8 @@ pub(crate) struct Link {
     write: WriteHalf,
     /// What the socket has not taken yet of the ping that was sent last.
     unsent: BytesMut,
+    /// Whether what has been written may be kept back, as TLS does.
+    is_unflushed: bool,
     /// Why the socket takes nothing any more. The system tells it only once.
     unwritable: Option<io::Error>,
     payloads: Payloads,
@@ -79,6 +81,7 @@ impl Link {
             frames: FramedRead::new(read, FrameCodec::new(MaxFrame::CEILING)),
             write,
             unsent: BytesMut::new(),
+            is_unflushed: false,
             unwritable: None,
             flight: Flight::new(opened.reply, payloads.clone()),
             payloads,
@@ -127,7 +130,7 @@ impl Link {
             return Err(NotSent::GoingAway);
         } else if len > max as usize {
             return Err(NotSent::TooLarge { len, max });
-        } else if !self.unsent.is_empty() {
+        } else if self.is_unflushed {
             return Err(NotSent::Stuck);
         }
         let payload = self.payloads.make(seq);
@@ -135,8 +138,9 @@ impl Link {
         self.unsent.extend_from_slice(&encode_data_head(len));
         self.unsent.extend_from_slice(&payload);
         self.flight.launch(seq, Instant::now());
-        if let Some(Err(error)) = self.write.write_buf(&mut self.unsent).now_or_never() {
-            self.unwritable = Some(error);
+        self.is_unflushed = true;
+        if let Some(written) = write_out(&mut self.write, &mut self.unsent).now_or_never() {
+            self.note_written(written);
         }
         Ok(())
     }
@@ -158,10 +162,8 @@ impl Link {
                 // stops sending would keep the other one waiting.
                 None => tokio::select! {
                     frame = self.frames.next() => frame,
-                    written = self.write.write_all_buf(&mut self.unsent),
-                        if !self.unsent.is_empty() =>
-                    {
-                        self.unwritable = written.err();
+                    written = write_out(&mut self.write, &mut self.unsent), if self.is_unflushed => {
+                        self.note_written(written);
                         continue;
                     }
                 },
@@ -185,6 +187,11 @@ impl Link {
         }
     }
 
+    fn note_written(&mut self, written: io::Result<()>) {
+        self.is_unflushed = false;
+        self.unwritable = written.err();
+    }
+
     /// Half-closes after the last reply, and looks whether another one comes all the same. `None`
     /// once the server has closed too, or does not.
     pub(crate) async fn last_look(&mut self) -> Option<Landing> {
@@ -194,6 +201,16 @@ impl Link {
             _ => None,
         }
     }
+}
+
+/// Writes what is left of a ping, so that nothing of it is kept back.
+///
+/// # Cancel safety
+///
+/// What has not been written stays where it is.
+async fn write_out(write: &mut WriteHalf, unsent: &mut BytesMut) -> io::Result<()> {
+    write.write_all_buf(unsent).await?;
+    write.flush().await
 }
 
 /// A control frame that ends the connection.

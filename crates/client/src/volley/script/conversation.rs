@@ -231,16 +231,20 @@ impl Conversation {
     /// Reads while it writes: a server that cannot get rid of its replies takes nothing more.
     async fn write_all(&mut self, bytes: &mut impl Buf) -> Result<(), Error> {
         self.check_sent()?;
-        while bytes.has_remaining() && self.broken.is_none() {
+        let mut is_out = false;
+        while !is_out && self.broken.is_none() {
             self.inbox.reserve(ROOM);
+            let write = async {
+                self.write.write_all_buf(bytes).await?;
+                self.write.flush().await
+            };
             // Both branches are cancel safe.
             tokio::select! {
                 biased;
-                written = self.write.write_buf(bytes) => match written {
-                    Ok(0) => self.broken = Some(io::ErrorKind::WriteZero.into()),
-                    Ok(_) => {}
-                    Err(error) => self.broken = Some(error),
-                },
+                written = write => {
+                    is_out = true;
+                    self.broken = written.err();
+                }
                 read = self.read.read_buf(&mut self.inbox), if self.end.is_none() => {
                     self.note(read);
                 }
