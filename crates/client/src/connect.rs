@@ -17,6 +17,8 @@ use volley_proto::{
 };
 
 use crate::connection::{Connection, Terms};
+use crate::datagram_stream::DatagramStream;
+use crate::datagrams::{Datagrams, LONGEST};
 use crate::deadline::deadline;
 use crate::error::{Error, ProtocolError};
 use crate::local::bind_address;
@@ -99,14 +101,21 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// As [`open`].
+    /// As [`open`]; [`Error::Unsupported`] for [`Endpoint::Udp`], where replies have no order.
     pub async fn connect(endpoint: &Endpoint, options: &Options) -> Result<Self, Error> {
+        if let Endpoint::Udp(_) = endpoint {
+            return Err(Error::Unsupported { endpoint: endpoint.clone() });
+        }
         Ok(Self::new(open(endpoint, options).await?, options))
     }
 }
 
 /// A stream to a server on which frames can be sent, for those who have a frame path of their own.
 /// Others use [`Connection`].
+///
+/// To [`Endpoint::Udp`] each frame goes as a datagram, and each datagram that comes is a frame: in
+/// any order, twice or never. Such a stream takes whole data frames only, and wants 129 KiB of room
+/// to be read into. HELLO is not sent.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Opened {
@@ -153,6 +162,13 @@ pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Erro
         Endpoint::Unix(address) => {
             let connect = connect_to_path(endpoint, address, options.local);
             timeout_at(deadline, connect).await.map_err(|_| late("connection"))??.into()
+        }
+        Endpoint::Udp(_) => {
+            let socket = Datagrams::open(endpoint, options).await?.into_socket();
+            let stream = DatagramStream::new(socket);
+            let stream = stream.map_err(|source| Error::Send { source })?.into();
+            let (early, reply) = (BytesMut::new(), options.reply);
+            return Ok(Opened { stream, early, reply, max_frame: LONGEST });
         }
         _ => return Err(Error::Unsupported { endpoint: endpoint.clone() }),
     };

@@ -6,9 +6,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
-use volley_proto::{Endpoint, LONGEST_DATAGRAM, ReplyKind};
+use volley_proto::{Endpoint, LONGEST_DATAGRAM, MaxFrame, ReplyKind};
 
 use crate::connect::{Options, no_address, resolve};
 use crate::deadline::deadline;
@@ -17,6 +18,12 @@ use crate::tap::{Direction, Passing, Tap};
 
 /// Room for a datagram of any length. Where IPv6 has longer ones than IPv4, it is by 20 bytes.
 const ROOM: usize = 64 << 10;
+
+/// [`LONGEST_DATAGRAM`] as a limit on frames.
+pub(crate) const LONGEST: MaxFrame = match MaxFrame::new(LONGEST_DATAGRAM as u64) {
+    Ok(longest) => longest,
+    Err(_) => MaxFrame::DEFAULT,
+};
 
 /// A UDP socket that sends to one server and hears of it alone.
 #[derive(Debug)]
@@ -79,6 +86,11 @@ impl Datagrams {
         })
     }
 
+    /// The socket alone.
+    pub(crate) fn into_socket(self) -> UdpSocket {
+        self.socket
+    }
+
     /// Sends a datagram.
     ///
     /// # Errors
@@ -93,8 +105,7 @@ impl Datagrams {
     pub async fn send(&self, payload: &[u8]) -> Result<(), Error> {
         let len = payload.len();
         if len > LONGEST_DATAGRAM {
-            #[expect(clippy::cast_possible_truncation, reason = "a constant, and small")]
-            return Err(Error::TooLarge { len, max: LONGEST_DATAGRAM as u32 });
+            return Err(Error::TooLarge { len, max: LONGEST.get() });
         }
         match self.socket.send(payload).await {
             Ok(_) => {
@@ -118,7 +129,7 @@ impl Datagrams {
     ///
     /// None is lost.
     pub async fn receive(&mut self) -> Result<&[u8], Error> {
-        match self.socket.recv(&mut self.room).await {
+        match receive(&self.socket, &mut self.room).await {
             Ok(len) => {
                 self.received += 1;
                 let payload = &self.room[..len];
@@ -166,6 +177,30 @@ impl Datagrams {
             _ => other(error),
         }
     }
+}
+
+/// Receives a datagram, or hears of an error. The system tells of an error apart, and the runtime
+/// wakes nobody for it who only waits for datagrams.
+async fn receive(socket: &UdpSocket, room: &mut [u8]) -> io::Result<usize> {
+    loop {
+        let ready = socket.ready(Interest::READABLE | Interest::ERROR).await?;
+        match socket.try_recv(room) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            received => return received,
+        }
+        if ready.is_error()
+            && let Some(error) = take_error(socket)?
+        {
+            return Err(error);
+        }
+    }
+}
+
+/// The error that the runtime says a socket has, unless it has been told.
+pub(crate) fn take_error(socket: &UdpSocket) -> io::Result<Option<io::Error>> {
+    // Forgotten before it is asked for: another may come meanwhile.
+    let _ = socket.try_io(Interest::ERROR, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+    socket.take_error()
 }
 
 /// Whether the system says that no datagram of this length gets there.

@@ -29,6 +29,7 @@ pub mod advice;
 mod check;
 mod connect;
 mod connection;
+mod datagram_stream;
 mod datagrams;
 mod deadline;
 mod error;

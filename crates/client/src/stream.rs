@@ -12,6 +12,7 @@ use tokio::net::{TcpStream, UnixStream, tcp, unix};
 use tokio_util::either::Either;
 use volley_proto::UnixAddress;
 
+use crate::datagram_stream::DatagramStream;
 use crate::tls::{Handshake, TlsSession};
 
 /// A connected stream. Several pieces are written at once, if it is given several.
@@ -21,25 +22,41 @@ use crate::tls::{Handshake, TlsSession};
 #[derive(Debug)]
 pub struct Stream {
     // What is rarer is in a box: who keeps thousands of streams pays for TCP's size and no more.
-    kind: Either<TcpStream, Box<Either<UnixStream, Box<TlsSession>>>>,
+    kind: Either<TcpStream, Box<Rarer>>,
+}
+
+/// What is no plain TCP.
+#[derive(Debug)]
+enum Rarer {
+    Unix(UnixStream),
+    Tls(Box<TlsSession>),
+    /// Whose frames are datagrams.
+    Datagrams(Box<DatagramStream>),
+}
+
+/// Calls a method of whichever it is.
+macro_rules! of_whichever {
+    ($rarer:expr, $stream:ident => $call:expr) => {
+        match $rarer {
+            Rarer::Unix($stream) => $call,
+            Rarer::Tls($stream) => $call,
+            Rarer::Datagrams($stream) => $call,
+        }
+    };
 }
 
 /// The reading half of a [`Stream`].
 #[derive(Debug)]
 pub struct ReadHalf {
-    kind:
-        Either<tcp::OwnedReadHalf, Either<unix::OwnedReadHalf, halves::ReadHalf<Box<TlsSession>>>>,
+    kind: Either<tcp::OwnedReadHalf, halves::ReadHalf<Rarer>>,
 }
 
 /// The writing half of a [`Stream`]. Dropped, it half-closes.
 #[derive(Debug)]
 pub struct WriteHalf {
-    kind: Either<
-        tcp::OwnedWriteHalf,
-        Either<unix::OwnedWriteHalf, halves::WriteHalf<Box<TlsSession>>>,
-    >,
-    /// Both ends of a TLS connection, which its halves do not know.
-    ends: Option<(SocketAddr, SocketAddr)>,
+    kind: Either<tcp::OwnedWriteHalf, halves::WriteHalf<Rarer>>,
+    /// Both ends of the connection, if it knew them when it was split.
+    ends: Option<(StreamAddress, StreamAddress)>,
 }
 
 /// Where one end of a connection is.
@@ -61,10 +78,9 @@ impl Stream {
     pub fn local_addr(&self) -> io::Result<StreamAddress> {
         match &self.kind {
             Either::Left(tcp) => tcp.local_addr().map(StreamAddress::from),
-            Either::Right(rarer) => match &**rarer {
-                Either::Left(unix) => unix.local_addr().map(StreamAddress::from),
-                Either::Right(tls) => tls.local_addr().map(StreamAddress::from),
-            },
+            Either::Right(rarer) => {
+                of_whichever!(&**rarer, stream => stream.local_addr().map(StreamAddress::from))
+            }
         }
     }
 
@@ -76,10 +92,9 @@ impl Stream {
     pub fn peer_addr(&self) -> io::Result<StreamAddress> {
         match &self.kind {
             Either::Left(tcp) => tcp.peer_addr().map(StreamAddress::from),
-            Either::Right(rarer) => match &**rarer {
-                Either::Left(unix) => unix.peer_addr().map(StreamAddress::from),
-                Either::Right(tls) => tls.peer_addr().map(StreamAddress::from),
-            },
+            Either::Right(rarer) => {
+                of_whichever!(&**rarer, stream => stream.peer_addr().map(StreamAddress::from))
+            }
         }
     }
 
@@ -87,35 +102,35 @@ impl Stream {
     pub fn handshake(&self) -> Option<Handshake> {
         match &self.kind {
             Either::Right(rarer) => match &**rarer {
-                Either::Right(tls) => Some(tls.handshake()),
-                Either::Left(_) => None,
+                Rarer::Tls(tls) => Some(tls.handshake()),
+                _ => None,
             },
             Either::Left(_) => None,
         }
     }
 
+    /// Whether each frame is a datagram, and may be lost or overtaken.
+    pub fn is_of_datagrams(&self) -> bool {
+        match &self.kind {
+            Either::Right(rarer) => matches!(**rarer, Rarer::Datagrams(_)),
+            Either::Left(_) => false,
+        }
+    }
+
     /// Splits it, so that two tasks can read and write at the same time.
     pub fn into_split(self) -> (ReadHalf, WriteHalf) {
-        let rarer = match self.kind {
+        let ends = self.local_addr().and_then(|local| Ok((local, self.peer_addr()?))).ok();
+        let (read, write) = match self.kind {
             Either::Left(tcp) => {
                 let (read, write) = tcp.into_split();
-                let write = WriteHalf { kind: Either::Left(write), ends: None };
-                return (ReadHalf { kind: Either::Left(read) }, write);
+                (Either::Left(read), Either::Left(write))
             }
-            Either::Right(rarer) => *rarer,
-        };
-        let (read, write, ends) = match rarer {
-            Either::Left(unix) => {
-                let (read, write) = unix.into_split();
-                (Either::Left(read), Either::Left(write), None)
-            }
-            Either::Right(tls) => {
-                let ends = tls.local_addr().and_then(|local| Ok((local, tls.peer_addr()?)));
-                let (read, write) = halves::split(tls);
-                (Either::Right(read), Either::Right(write), ends.ok())
+            Either::Right(rarer) => {
+                let (read, write) = halves::split(*rarer);
+                (Either::Right(read), Either::Right(write))
             }
         };
-        (ReadHalf { kind: Either::Right(read) }, WriteHalf { kind: Either::Right(write), ends })
+        (ReadHalf { kind: read }, WriteHalf { kind: write, ends })
     }
 }
 
@@ -126,11 +141,7 @@ impl WriteHalf {
     ///
     /// What getsockname(2) says.
     pub fn local_addr(&self) -> io::Result<StreamAddress> {
-        match &self.kind {
-            Either::Left(tcp) => tcp.local_addr().map(StreamAddress::from),
-            Either::Right(Either::Left(unix)) => unix.local_addr().map(StreamAddress::from),
-            Either::Right(Either::Right(_)) => self.ends().map(|(local, _)| local.into()),
-        }
+        self.ends().map(|(local, _)| local.clone())
     }
 
     /// As [`Stream::peer_addr`].
@@ -139,25 +150,21 @@ impl WriteHalf {
     ///
     /// What getpeername(2) says.
     pub fn peer_addr(&self) -> io::Result<StreamAddress> {
-        match &self.kind {
-            Either::Left(tcp) => tcp.peer_addr().map(StreamAddress::from),
-            Either::Right(Either::Left(unix)) => unix.peer_addr().map(StreamAddress::from),
-            Either::Right(Either::Right(_)) => self.ends().map(|(_, peer)| peer.into()),
-        }
+        self.ends().map(|(_, peer)| peer.clone())
     }
 
     /// The only reason for which a connection does not know its ends is that it has none any more.
-    fn ends(&self) -> io::Result<(SocketAddr, SocketAddr)> {
-        self.ends.ok_or_else(|| io::ErrorKind::NotConnected.into())
+    fn ends(&self) -> io::Result<&(StreamAddress, StreamAddress)> {
+        self.ends.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
 impl Drop for WriteHalf {
-    /// The halves of TCP and of Unix sockets half-close by themselves.
+    /// The half of TCP half-closes by itself.
     fn drop(&mut self) {
-        if let Either::Right(Either::Right(tls)) = &mut self.kind {
+        if let Either::Right(rarer) = &mut self.kind {
             // There is nobody to wait for more.
-            let _ = Pin::new(tls).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+            let _ = Pin::new(rarer).poll_shutdown(&mut Context::from_waker(Waker::noop()));
         }
     }
 }
@@ -170,13 +177,59 @@ impl From<TcpStream> for Stream {
 
 impl From<UnixStream> for Stream {
     fn from(stream: UnixStream) -> Self {
-        Self { kind: Either::Right(Box::new(Either::Left(stream))) }
+        Self { kind: Either::Right(Box::new(Rarer::Unix(stream))) }
     }
 }
 
 impl From<TlsSession> for Stream {
     fn from(stream: TlsSession) -> Self {
-        Self { kind: Either::Right(Box::new(Either::Right(Box::new(stream)))) }
+        Self { kind: Either::Right(Box::new(Rarer::Tls(Box::new(stream)))) }
+    }
+}
+
+impl From<DatagramStream> for Stream {
+    fn from(stream: DatagramStream) -> Self {
+        Self { kind: Either::Right(Box::new(Rarer::Datagrams(Box::new(stream)))) }
+    }
+}
+
+impl AsyncRead for Rarer {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        of_whichever!(&mut *self, stream => Pin::new(stream).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Rarer {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        of_whichever!(&mut *self, stream => Pin::new(stream).poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        of_whichever!(&mut *self, stream => Pin::new(stream).poll_write_vectored(cx, pieces))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        of_whichever!(self, stream => stream.is_write_vectored())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        of_whichever!(&mut *self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        of_whichever!(&mut *self, stream => Pin::new(stream).poll_shutdown(cx))
     }
 }
 

@@ -74,6 +74,14 @@ impl Plan {
         }
     }
 
+    /// The length of the shortest payload in bytes.
+    pub fn shortest(&self) -> u32 {
+        match &self.payload {
+            Some(payload) => u32::try_from(payload.len()).unwrap_or(u32::MAX),
+            None => self.sizes.shortest(),
+        }
+    }
+
     /// Draws the length of a payload in bytes.
     #[inline]
     pub fn draw_len(&self, random: &mut fastrand::Rng) -> u32 {

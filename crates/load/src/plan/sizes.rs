@@ -35,10 +35,7 @@ impl Sizes {
     pub fn longest(&self) -> u32 {
         match self {
             Self::Fixed(len) | Self::Range(_, len) => *len,
-            Self::Weighted(weighted) => {
-                let possible = weighted.iter().filter(|&&(_, weight)| weight > 0);
-                possible.map(|&(len, _)| len).max().unwrap_or(0)
-            }
+            Self::Weighted(weighted) => possible(weighted).max().unwrap_or(0),
         }
     }
 
@@ -46,10 +43,7 @@ impl Sizes {
     pub fn shortest(&self) -> u32 {
         match self {
             Self::Fixed(len) | Self::Range(len, _) => *len,
-            Self::Weighted(weighted) => {
-                let possible = weighted.iter().filter(|&&(_, weight)| weight > 0);
-                possible.map(|&(len, _)| len).min().unwrap_or(0)
-            }
+            Self::Weighted(weighted) => possible(weighted).min().unwrap_or(0),
         }
     }
 
@@ -109,6 +103,11 @@ const HUNDRED: u64 = 100;
 const WEIGHTS: &str = "write for example 64:90%,16384:10% or 64:9,16384:1";
 
 /// `64` or `64..4096`.
+/// The lengths that can come.
+fn possible(weighted: &[(u32, u32)]) -> impl Iterator<Item = u32> {
+    weighted.iter().filter(|&&(_, weight)| weight > 0).map(|&(len, _)| len)
+}
+
 fn range(text: &str) -> Result<Sizes, Misread<'_>> {
     let Some((from, to)) = text.split_once("..") else {
         return length(text).map(Sizes::Fixed);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 use volley_client::{Hello, Opened, Options, open};
-use volley_proto::{Endpoint, ReplyKind};
+use volley_proto::{Endpoint, Receipt, ReplyKind};
 
 use crate::measure::interval::Measured;
 use crate::measure::ledger::Loss;
@@ -50,6 +50,12 @@ pub enum OpenError {
         wanted: ReplyKind,
         /// What it grants.
         granted: ReplyKind,
+    },
+    /// A datagram of the plan's would get no receipt, which would be longer than it.
+    #[error("a datagram of {size} bytes gets no receipt: it takes {} at least", Receipt::LEN)]
+    NoReceipt {
+        /// The plan's shortest payload in bytes.
+        size: u32,
     },
     /// The server takes no payloads as long as the plan has.
     #[error("a size of {size} bytes is more than the {max} that {endpoint} takes")]
@@ -254,6 +260,12 @@ impl Place {
             && wanted != opened.reply
         {
             return Err(OpenError::NotGranted { wanted, granted: opened.reply });
+        }
+        if opened.stream.is_of_datagrams() && opened.reply == ReplyKind::Ack {
+            let size = plan.shortest();
+            if (size as usize) < Receipt::LEN {
+                return Err(OpenError::NoReceipt { size });
+            }
         }
         let (size, max) = (plan.longest(), opened.max_frame.get());
         if size > max {

@@ -94,6 +94,7 @@ impl<'c> Exchange<'c> {
     pub fn new(opened: Opened, shared: &'c Shared, client: &'c mut Client) -> Self {
         let Opened { stream, reply, early, .. } = opened;
         let flight = Flight::new(&shared.plan, client.connection, reply, client.number);
+        let flight = if stream.is_of_datagrams() { flight.of_datagrams() } else { flight };
         let left = shared.plan.life.frames.unwrap_or(u64::MAX);
         Self {
             stream,

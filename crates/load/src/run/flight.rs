@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use volley_proto::{Receipt, ReplyKind, crc32c};
+use volley_proto::{LONGEST_DATAGRAM, Receipt, ReplyKind, crc32c};
 
 use crate::measure::interval::Interval;
 use crate::measure::ledger::{Column, Loss};
@@ -92,6 +92,8 @@ pub enum Stray {
 pub struct Flight {
     connection: u32,
     kind: ReplyKind,
+    /// Whether receipts have a number and the sum of all before; those for datagrams have not.
+    are_counted: bool,
     /// How much trouble is remembered.
     most_trouble: u32,
     /// In the order in which they were sent, without a gap, up to the last.
@@ -126,6 +128,7 @@ impl Flight {
         Self {
             connection,
             kind,
+            are_counted: true,
             most_trouble: most_trouble(plan),
             waiting: VecDeque::with_capacity(places),
             total: 0,
@@ -135,6 +138,13 @@ impl Flight {
             sent: first,
             answered: first,
         }
+    }
+
+    /// The same for frames that are datagrams.
+    #[must_use]
+    pub const fn of_datagrams(mut self) -> Self {
+        self.are_counted = false;
+        self
     }
 
     /// Enters the next frame, which is being sent.
@@ -259,8 +269,8 @@ impl Flight {
                 echo
             }
             ReplyKind::Ack => {
-                let seq = frame.number - self.first + 1;
-                let InFlight { crc32c, total, .. } = *frame;
+                let (seq, total) = self.count(frame);
+                let crc32c = frame.crc32c;
                 Receipt { crc32c, seq, total, received_at: 0 }.encode().to_vec()
             }
         }
@@ -274,10 +284,19 @@ impl Flight {
                     && payloads.matches(self.connection, frame.number, payload)
             }
             ReplyKind::Ack => Receipt::parse(payload).is_ok_and(|receipt| {
-                receipt.seq == frame.number - self.first + 1
-                    && receipt.crc32c == frame.crc32c
-                    && receipt.total == frame.total
+                let (seq, total) = self.count(frame);
+                receipt.seq == seq && receipt.crc32c == frame.crc32c && receipt.total == total
             }),
+        }
+    }
+
+    /// The number and the total that the frame's receipt must have.
+    #[inline]
+    const fn count(&self, frame: &InFlight) -> (u64, u64) {
+        if self.are_counted {
+            (frame.number - self.first + 1, frame.total)
+        } else {
+            (0, frame.len as u64)
         }
     }
 
@@ -386,6 +405,11 @@ impl Flight {
                 Some(_) => Owner::Unknown,
                 None => self.recent(payload, payloads).map_or(Owner::Unknown, Owner::Frame),
             },
+            ReplyKind::Ack if !self.are_counted => {
+                let receipt = Receipt::parse(payload).ok();
+                let owner = receipt.and_then(|receipt| self.recent_of(&receipt, payloads));
+                owner.map_or(Owner::Unknown, Owner::Frame)
+            }
             ReplyKind::Ack => {
                 let Ok(receipt) = Receipt::parse(payload) else { return Owner::Unknown };
                 // An empty frame has the total of the one before, and that one perhaps its checksum.
@@ -409,6 +433,17 @@ impl Flight {
         let mut recent = (self.first..behind).rev().take(RECENT);
         let is_its = |number: &u64| payloads.matches(self.connection, *number, payload);
         recent.find(is_its).filter(|_| payload.len() >= shortest)
+    }
+
+    /// Which of the last frames this is the receipt for, as far as its checksum tells.
+    fn recent_of(&self, receipt: &Receipt, payloads: &Payloads) -> Option<u64> {
+        let len = usize::try_from(receipt.total).ok().filter(|&len| len <= LONGEST_DATAGRAM)?;
+        let mut payload = Vec::new();
+        (self.first..self.next()).rev().take(RECENT).find(|&number| {
+            payload.clear();
+            payloads.append(self.connection, number, len, &mut payload);
+            crc32c(&payload) == receipt.crc32c
+        })
     }
 
     /// Whether the frame of this number was sent on this connection.

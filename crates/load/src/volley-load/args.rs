@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use volley_cli::{Reply, parse_count, parse_duration, parse_rate, parse_timeout};
-use volley_client::advice::parse_endpoint;
+use volley_client::advice::parse_any_endpoint;
 use volley_load::output::files::PathOrStdout;
 use volley_load::plan::Arrivals;
 use volley_load::plan::phases::Phases;
@@ -72,7 +72,7 @@ enum Command {
 pub(crate) struct RunArgs {
     /// Where to send; connections are spread over several [default: a server of its own in this
     /// process]
-    #[arg(long, value_name = "ENDPOINT", value_parser = parse_endpoint, help_heading = "Target")]
+    #[arg(long, value_name = "ENDPOINT", value_parser = parse_any_endpoint, help_heading = "Target")]
     pub(crate) to: Vec<Endpoint>,
 
     /// The reply to ask for, or with --no-hello to expect [default: the listener's own; with

@@ -50,7 +50,7 @@ impl Failure {
 fn open_exit(error: &OpenError) -> Exit {
     match error {
         OpenError::Connect(error) => exit(error),
-        OpenError::TooLarge { .. } => Exit::BadData,
+        OpenError::TooLarge { .. } | OpenError::NoReceipt { .. } => Exit::BadData,
         _ => Exit::Failure,
     }
 }

@@ -26,10 +26,24 @@ fn a_port_where_nobody_listens_is_told_with_a_hint() {
 }
 
 #[test]
-fn a_transport_that_is_not_there_yet_is_wrong_usage() {
-    let ended = run(load(&format!("{ENDLESS} --to udp://127.0.0.1:7007")));
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
-    assert!(ended.stderr.contains("udp:// is not supported yet"), "{ended:?}");
+fn datagrams_to_nobody_are_lost_and_it_says_why() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = socket.local_addr().unwrap();
+    drop(socket);
+    let ended = run(load(&format!("run --to udp://{to} -c 2 -r 50 -d 300ms --timeout 25s")));
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stdout.contains("lost (reset)"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("Connection refused"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_datagram_that_would_get_no_receipt_is_bad_data() {
+    let ended = run(load("run --to udp://127.0.0.1:9 -s 31 --reply ack -d 1s"));
+    assert_eq!(ended.code, Some(65), "{ended:?}");
+    let why = "a datagram of 31 bytes gets no receipt: it takes 32 at least";
+    assert!(ended.stderr.contains(why), "{}", ended.stderr);
+    let ended = run(load("run --to udp://127.0.0.1:9 -s 65508 -d 1s"));
+    assert_eq!(ended.code, Some(65), "{ended:?}");
 }
 
 #[test]
