@@ -1,6 +1,7 @@
 //! The command line.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use volley_cli::Program;
 
 use crate::ping::PingArgs;
 use crate::script::ScriptArgs;
@@ -8,19 +9,35 @@ use crate::send::SendArgs;
 use crate::shell::ShellArgs;
 use crate::wait::WaitArgs;
 
-/// What a command is for, examples, then the flags: most people look for the first two.
-pub(crate) const HELP: &str = "\
-{about-with-newline}
-{before-help}{usage-heading} {usage}
+pub(crate) use volley_cli::HELP;
 
-{all-args}{after-help}";
-
-/// Sends length-prefixed frames to a server and checks every reply.
+/// Sends length-prefixed frames to a server and checks every reply
+///
+/// A frame is four bytes of big-endian length and a payload. `volleyd` sends each back, or a receipt
+/// for it, and so may any other server. The exit code tells whether all was right; `volley COMMAND
+/// --help` has the codes of each command.
 #[derive(Debug, Parser)]
 #[command(name = "volley", version, max_term_width = 100)]
+#[command(help_template = HELP, before_help = "\
+Examples:
+  volley send hello                 a frame to tcp://127.0.0.1:7007 and back
+  volley ping server:7007           a frame a second, until Ctrl-C
+  volley script login.volley        a conversation that is written down
+  volley wait && volley send hello  as soon as there is a server")]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// The program, with what its manual pages point to.
+pub(crate) fn program() -> Program {
+    Program {
+        command: Args::command(),
+        manual_section: 1,
+        sections: Vec::new(),
+        see_also: &["volley-load(1)", "volleyd(8)"],
+        documents: &["CLIENT.md", "PROTOCOL.md"],
+    }
 }
 
 #[derive(Debug, Subcommand)]

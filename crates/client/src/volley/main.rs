@@ -19,15 +19,18 @@ mod terms;
 mod wait;
 mod wire;
 
-use args::{Args, Command};
-use clap::Parser;
+use args::{Args, Command, program};
+use clap::FromArgMatches;
 use failure::Failure;
 use signals::Signals;
 use tokio::runtime;
 use volley_cli::Exit;
 
 fn main() -> Exit {
-    let args = Args::parse();
+    let args = match program().matches() {
+        Ok(matches) => Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()),
+        Err(exit) => return exit,
+    };
     let outcome = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
             let outcome = runtime.block_on(run(args));

@@ -10,12 +10,13 @@ use crate::failure::Failure;
 
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Terms {
-    /// The reply to ask for, or with --no-hello to expect [default: the listener's own; with
-    /// --no-hello echo]
+    /// The reply to ask for
+    ///
+    /// With --no-hello the reply to expect. [default: the listener's own; with --no-hello echo]
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) reply: Option<Reply>,
 
-    /// Send no HELLO: for servers that know no control frames
+    /// No HELLO: for servers without control frames
     #[arg(long)]
     pub(crate) no_hello: bool,
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use clap::ValueHint;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -33,20 +34,22 @@ const DATAGRAM: &[u8; Receipt::LEN] = b"volley wait: is anybody there?..";
 #[derive(Debug, clap::Args)]
 #[command(help_template = HELP, before_help = "\
 Examples:
-  volley wait && volley send hello             until tcp://127.0.0.1:7007 answers
+  volley wait && volley send hello             when tcp://127.0.0.1:7007 answers
   volley wait --timeout 2m a:7007 b:7007       until both do
-  volley wait --timeout 2s --no-hello proxy:9  a probe of a server without control frames", after_help = "\
+  volley wait --timeout 2s --no-hello proxy:9  a server without control frames", after_help = "\
 Exit codes:
   0         every target has answered a frame rightly
   2         wrong usage
-  75        --timeout was over before; stderr says what each missing target did last
+  75        --timeout was over before; stderr says what each target did last
   130, 143  ended by SIGINT, SIGTERM")]
 pub(crate) struct WaitArgs {
     /// How long to wait in all
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_timeout)]
     timeout: Duration,
 
-    /// The longest pause between two attempts; the first are shorter
+    /// The longest pause between attempts
+    ///
+    /// The first are shorter.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_timeout)]
     interval: Duration,
 
@@ -62,7 +65,8 @@ pub(crate) struct WaitArgs {
         value_name = "TARGET",
         env = "VOLLEY_TO",
         default_values_t = [Endpoint::DEFAULT],
-        value_parser = parse_any_endpoint
+        value_parser = parse_any_endpoint,
+        value_hint = ValueHint::Hostname
     )]
     targets: Vec<Endpoint>,
 }

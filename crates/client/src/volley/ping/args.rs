@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use clap::ValueHint;
 use volley_cli::{parse_bytes, parse_count, parse_seconds};
 use volley_client::Options;
 use volley_client::advice::parse_any_endpoint;
@@ -18,24 +19,28 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
 #[derive(Debug, clap::Args)]
 #[command(help_template = HELP, before_help = "\
 Examples:
-  volley ping                           tcp://127.0.0.1:7007, once a second until Ctrl-C
-  volley ping -c 5 -i 0.2 server:7007   five pings, five a second
-  volley ping --connect a:7007 b:7007   two targets, a new connection for every ping
-  volley ping -c 10 -w 15 -q server:9   a check for scripts: all 10 must come back in time
-  volley ping --json server:7007        an object per line, for programs", after_help = "\
+  volley ping                          tcp://127.0.0.1:7007, until Ctrl-C
+  volley ping -c 5 -i 0.2 server:7007  five pings, five a second
+  volley ping --connect a:7007 b:7007  two targets, a connection for each ping
+  volley ping -c 10 -w 15 -q server:9  for scripts: all 10 must be answered
+  volley ping --json server:7007       an object per line, for programs", after_help = "\
 Exit codes:
-  0         every target answered, and nothing but what was sent; with -c and -w, every ping
+  0         every target answered, and with nothing but what was sent; with -c
+            and -w, every ping
   1         a target did not
-  2         wrong usage, a name that is not found, or a stdout that cannot be written
+  2         wrong usage, a name that is not found, a stdout that is not written
   130, 143  ended by SIGINT, SIGTERM; the summary is printed
 
-SIGQUIT (Ctrl-\\) shows on stderr how it stands. docs/CLIENT.md has the fields of --json.")]
+Signals:
+  SIGQUIT   (Ctrl-\\) shows on stderr how it stands")]
 pub(crate) struct PingArgs {
     /// How many pings; without it, until Ctrl-C or --deadline
     #[arg(short, long, value_name = "N", value_parser = parse_pings)]
     pub(crate) count: Option<NonZeroU64>,
 
-    /// Time from one ping to the next, in seconds or with a unit
+    /// Time from one ping to the next
+    ///
+    /// In seconds, or with a unit: 0.2, 200ms.
     #[arg(short, long, value_name = "TIME", default_value = "1", value_parser = parse_interval)]
     pub(crate) interval: Duration,
 
@@ -43,15 +48,21 @@ pub(crate) struct PingArgs {
     #[arg(short, long, value_name = "BYTES", default_value = "64", value_parser = parse_size)]
     pub(crate) size: usize,
 
-    /// How long to wait for a reply, and with --connect for the connection
+    /// How long to wait for a reply
+    ///
+    /// And with --connect for the connection.
     #[arg(short = 'W', long, value_name = "TIME", default_value = "1", value_parser = parse_seconds)]
     pub(crate) timeout: Duration,
 
-    /// Time after which all is over, however many pings were sent or answered
+    /// Time after which all is over
+    ///
+    /// However many pings were sent or answered.
     #[arg(short = 'w', long, value_name = "TIME", value_parser = parse_seconds)]
     pub(crate) deadline: Option<Duration>,
 
-    /// A new connection for every ping; shows the time until it could be used
+    /// A new connection for every ping
+    ///
+    /// It shows the time until the connection could be used.
     #[arg(long)]
     pub(crate) connect: bool,
 
@@ -59,7 +70,9 @@ pub(crate) struct PingArgs {
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// Print an object per line (NDJSON) for every event, and one per target at the end
+    /// Print an object per line (NDJSON) for every event
+    ///
+    /// And one per target at the end. CLIENT.md has their fields.
     #[arg(long)]
     pub(crate) json: bool,
 
@@ -74,12 +87,15 @@ pub(crate) struct PingArgs {
     #[arg(short = '6', long)]
     ipv6: bool,
 
-    /// Whom to ping; each has its own pings and its own summary
+    /// Whom to ping
+    ///
+    /// Each has its own pings and its own summary.
     #[arg(
         value_name = "TARGET",
         env = "VOLLEY_TO",
         default_values_t = [Endpoint::DEFAULT],
-        value_parser = parse_any_endpoint
+        value_parser = parse_any_endpoint,
+        value_hint = ValueHint::Hostname
     )]
     pub(crate) targets: Vec<Endpoint>,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{ArgAction, ValueEnum};
+use clap::{ArgAction, ValueEnum, ValueHint};
 use volley_cli::parse_timeout;
 use volley_client::advice::parse_endpoint;
 use volley_proto::Endpoint;
@@ -16,23 +16,30 @@ use crate::args::HELP;
 #[command(help_template = HELP, before_help = "\
 Examples:
   volley script login.volley                       one conversation
-  volley script --to db-proxy:7007 tests/          all *.volley files of a directory
-  volley script --report junit=results.xml tests/  and a report for the CI system
+  volley script --to db-proxy:7007 tests/          all *.volley files there
+  volley script --report junit=results.xml tests/  and a report for the CI
   printf 'send \"hello\"\\nexpect echo\\n' | volley script -
-  volley script -v login.volley                    with everything that passes shown", after_help = "\
+  volley script -v login.volley                    with all that passes shown", after_help = "\
 Statements, one on a line:
-  send PAYLOAD            a frame        raw PAYLOAD          bytes with no length before them
-  expect PATTERN          what comes next must match
-  until PATTERN           passes over frames until one matches
-  expect nothing 100ms    nothing comes  expect raw PAYLOAD   these bytes, lengths included
-  connect [ENDPOINT]      a new connection; the first one opens by itself
-  hello [echo|ack]        sends HELLO, awaits WELCOME
+  send PAYLOAD          a frame
+  raw PAYLOAD           bytes with no length before them
+  expect PATTERN        what comes next must match
+  expect raw PAYLOAD    these bytes come next, lengths included
+  expect nothing 100ms  nothing comes
+  until PATTERN         passes over frames until one matches
+  connect [ENDPOINT]    a new connection; the first one opens by itself
+  hello [echo|ack]      sends HELLO, awaits WELCOME
   half-close, close, sleep 100ms, timeout 5s, repeat N … end
-Payloads: \"text\\n\\x00${VARIABLE:-default}\", hex 00 ff, base64 AP8=, file PATH, zeros 1KiB,
-  random 1KiB; several are put together
-Patterns: a payload, prefix PAYLOAD, /regex/, any, echo, receipt, welcome, goaway [REASON],
-  error [REASON], close
-docs/CLIENT.md describes them all.
+
+Payloads, of which several are put together:
+  \"text\\n\\x00${VARIABLE:-default}\", hex 00 ff, base64 AP8=, file PATH,
+  zeros 1KiB, random 1KiB
+
+Patterns:
+  a payload, prefix PAYLOAD, /regex/, any, echo, receipt, welcome,
+  goaway [REASON], error [REASON], close
+
+CLIENT.md describes them all.
 
 Exit codes, of several failed scripts the one that all have, or else 1:
   0         every script was played to its end
@@ -49,16 +56,22 @@ pub(crate) struct ScriptArgs {
     #[arg(value_name = "PATH", required = true)]
     pub(super) paths: Vec<PathBuf>,
 
-    /// Where to connect, unless a script says
-    #[arg(long, value_name = "ENDPOINT", env = "VOLLEY_TO", default_value_t, value_parser = parse_endpoint)]
+    /// Where to connect
+    ///
+    /// Unless a script says.
+    #[arg(long, value_name = "ENDPOINT", env = "VOLLEY_TO", default_value_t)]
+    #[arg(value_parser = parse_endpoint, value_hint = ValueHint::Hostname)]
     pub(super) to: Endpoint,
 
-    /// How long a statement may wait for the server, unless a script says
+    /// How long a statement may wait
+    ///
+    /// For the server, unless a script says.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_timeout)]
     pub(super) timeout: Duration,
 
-    /// Report as `tap` (Test Anything Protocol 14) or `junit` (XML), to stdout or to a file; can be
-    /// given twice
+    /// Report as `tap` or `junit`, here or to a file
+    ///
+    /// `tap` is the Test Anything Protocol 14, `junit` is XML. Can be given twice.
     #[arg(long, value_name = "FORMAT[=PATH]", value_parser = report_parser())]
     pub(super) report: Vec<Report>,
 
@@ -66,11 +79,15 @@ pub(crate) struct ScriptArgs {
     #[arg(long)]
     pub(super) fail_fast: bool,
 
-    /// Read the scripts and what they refer to, and play none
+    /// Read the scripts, and play none
+    ///
+    /// And read what they refer to.
     #[arg(long)]
     pub(super) check: bool,
 
-    /// Show on stderr what passes, frame by frame; twice shows all of their bytes
+    /// Show on stderr what passes, frame by frame
+    ///
+    /// Given twice it shows all of their bytes.
     #[arg(short, long, action = ArgAction::Count)]
     pub(super) verbose: u8,
 }

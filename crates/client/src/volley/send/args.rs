@@ -4,23 +4,24 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use clap::{ArgAction, ValueEnum};
+use clap::{ArgAction, ValueEnum, ValueHint};
 use volley_cli::{Reply, parse_bytes, parse_count, parse_duration, parse_timeout};
 use volley_client::advice::parse_any_endpoint;
 use volley_proto::{Endpoint, MaxFrame};
 
+use crate::args::HELP;
 use crate::check::Expectation;
 
 const EXAMPLES: &str = "\
 Examples:
-  volley send hello                          one frame to tcp://127.0.0.1:7007
-  volley send --reply ack hello world        two frames, receipts in return
-  volley send @photo.jpg                     a file as one frame
-  seq 1000 | volley send --to server:7007    each line of stdin is a frame
-  volley send --chunk 64KiB --output raw < a > b   a stream in frames, and back
-  volley send --input hex 'de ad be ef'      bytes that cannot be typed
-  volley send --no-hello --expect PONG PING  to a server that is not volleyd
-  volley send --repeat 10 --interval 1s -v x with everything that passes shown";
+  volley send hello                           one frame to tcp://127.0.0.1:7007
+  volley send --reply ack hello world         two frames, receipts in return
+  volley send @photo.jpg                      a file as one frame
+  seq 1000 | volley send --to server:7007     each line of stdin is a frame
+  volley send --chunk 1M --output raw <a >b   a stream in frames, and back
+  volley send --input hex 'de ad be ef'       bytes that cannot be typed
+  volley send --no-hello --expect PONG PING   to a server that is not volleyd
+  volley send --repeat 10 --interval 1s -v x  with all that passes shown";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -35,52 +36,55 @@ Exit codes:
   130, 143  ended by SIGINT, SIGTERM";
 
 #[derive(Debug, clap::Parser)]
-#[command(
-    before_help = EXAMPLES,
-    after_help = EXIT_CODES,
-    help_template = "\
-{about-with-newline}
-{before-help}{usage-heading} {usage}
-
-{all-args}{after-help}"
-)]
+#[command(help_template = HELP, before_help = EXAMPLES, after_help = EXIT_CODES)]
 pub(crate) struct SendArgs {
-    /// The frames, each as it is, or @PATH for what a file holds (@- for stdin, @@ for a frame that
-    /// begins with an @); without any, each line of stdin is one
+    /// What to send, or @PATH for a file; without any, lines of stdin
+    ///
+    /// Each is a frame, or several where --input says so. @- is stdin, and @@ begins a frame that
+    /// begins with an @.
     #[arg(value_name = "FRAME")]
     pub(crate) frames: Vec<OsString>,
 
     /// Where to send
-    #[arg(long, value_name = "ENDPOINT", env = "VOLLEY_TO", default_value_t, value_parser = parse_any_endpoint)]
+    #[arg(long, value_name = "ENDPOINT", env = "VOLLEY_TO", default_value_t)]
+    #[arg(value_parser = parse_any_endpoint, value_hint = ValueHint::Hostname)]
     pub(crate) to: Endpoint,
 
-    /// The reply to ask for, or with --no-hello to expect [default: the listener's own; with
-    /// --no-hello echo]
+    /// The reply to ask for
+    ///
+    /// With --no-hello the reply to expect. [default: the listener's own; with --no-hello echo]
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) reply: Option<Reply>,
 
-    /// Send no HELLO: for servers that know no control frames
+    /// No HELLO: for servers without control frames
     #[arg(long)]
     pub(crate) no_hello: bool,
 
-    /// Half-close behind the last frame, not behind the last reply: for servers that answer when
-    /// all is said
+    /// Half-close behind the last frame, not the last reply
+    ///
+    /// For servers that answer when all is said.
     #[arg(long)]
     pub(crate) half_close: bool,
 
-    /// Show on stderr what passes, frame by frame; twice shows all of their bytes
+    /// Show on stderr what passes, frame by frame
+    ///
+    /// Given twice it shows all of their bytes.
     #[arg(short, long, action = ArgAction::Count)]
     pub(crate) verbose: u8,
 
-    /// How frames stand in stdin and in files [default: lines for stdin, raw for files]
+    /// How frames stand in stdin and in files
+    ///
+    /// [default: lines for stdin, raw for files]
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Input")]
     pub(crate) input: Option<InputFormat>,
 
-    /// Split raw input into frames of this size; the last one may be shorter
+    /// Split raw input into frames of this size
+    ///
+    /// The last one may be shorter.
     #[arg(long, value_name = "SIZE", value_parser = parse_chunk, help_heading = "Input")]
     pub(crate) chunk: Option<usize>,
 
-    /// Send all frames this often; 0 until stopped
+    /// Send all so often; 0 until stopped
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse_count, help_heading = "Input")]
     pub(crate) repeat: u64,
 
@@ -96,12 +100,15 @@ pub(crate) struct SendArgs {
     #[arg(long, conflicts_with = "expect", help_heading = "Replies")]
     pub(crate) no_check: bool,
 
-    /// The reply that each frame must get, instead of an echo or a receipt: the whole text, or
-    /// /REGEX/ for one in which it matches
+    /// The reply that each frame must get
+    ///
+    /// Instead of an echo or a receipt: the whole text, or /REGEX/ for one in which it matches.
     #[arg(long, value_name = "TEXT|/REGEX/", help_heading = "Replies")]
     pub(crate) expect: Option<Expectation>,
 
-    /// How long to wait for the connection, and then for each reply
+    /// How long to wait for each reply
+    ///
+    /// And before that for the connection.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_timeout, help_heading = "Limits")]
     pub(crate) timeout: Duration,
 
@@ -109,16 +116,21 @@ pub(crate) struct SendArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout, help_heading = "Limits")]
     pub(crate) deadline: Option<Duration>,
 
-    /// Frames in flight: sent, and not answered yet
+    /// Frames in flight at most
+    ///
+    /// They are sent, and not answered yet.
     #[arg(long, value_name = "N", default_value = "64", help_heading = "Limits")]
     pub(crate) pipeline: NonZeroUsize,
 
-    /// Payload bytes in flight; a long fast path needs more, as many as it takes in per round trip
+    /// Payload bytes in flight at most
+    ///
+    /// A long fast path needs more: as many as it takes in per round trip.
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_window, help_heading = "Limits")]
     pub(crate) window: NonZeroUsize,
 
-    /// Connect again when there is no connection or it is lost, at most so often in a row, and send
-    /// again what has no reply
+    /// Connect again so often in a row
+    ///
+    /// When there is no connection, or it is lost. What has no reply is sent again.
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Limits")]
     pub(crate) retry: usize,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::{ArgAction, Parser, ValueEnum, ValueHint};
 use volley_cli::parse_timeout;
 use volley_client::advice::parse_endpoint;
 use volley_proto::Endpoint;
@@ -22,8 +22,8 @@ Keys:
   Enter   sends the line; an empty one is an empty frame
   Ctrl-C  gives up the line, and an empty one ends the shell
   Ctrl-D  ends the shell
-  ↑ ↓     go through what was typed before; Ctrl-R searches it. A line that begins with a blank is
-          not remembered
+  ↑ ↓     go through what was typed before; Ctrl-R searches it. A line that
+          begins with a blank is not remembered
 
 Exit codes:
   0         every reply was right
@@ -35,7 +35,8 @@ Exit codes:
   130, 143  ended by Ctrl-C, SIGTERM")]
 pub(crate) struct ShellArgs {
     /// Where to send
-    #[arg(long, value_name = "ENDPOINT", env = "VOLLEY_TO", default_value_t, value_parser = parse_endpoint)]
+    #[arg(long, value_name = "ENDPOINT", env = "VOLLEY_TO", default_value_t)]
+    #[arg(value_parser = parse_endpoint, value_hint = ValueHint::Hostname)]
     pub(super) to: Endpoint,
 
     #[command(flatten)]
@@ -53,11 +54,15 @@ pub(crate) struct ShellArgs {
     #[arg(long)]
     pub(super) no_check: bool,
 
-    /// How long to wait for the connection, and then for each reply
+    /// How long to wait for each reply
+    ///
+    /// And before that for the connection.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_timeout)]
     pub(super) timeout: Duration,
 
-    /// Show on stderr what passes, frame by frame; twice shows all of their bytes
+    /// Show on stderr what passes, frame by frame
+    ///
+    /// Given twice it shows all of their bytes.
     #[arg(short, long, action = ArgAction::Count)]
     pub(super) verbose: u8,
 }
