@@ -4,8 +4,8 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use volley_cli::{Reply, parse_count, parse_duration, parse_rate, parse_timeout};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use volley_cli::{HELP, Program, Reply, parse_count, parse_duration, parse_rate, parse_timeout};
 use volley_client::advice::parse_any_endpoint;
 use volley_load::output::files::PathOrStdout;
 use volley_load::plan::Arrivals;
@@ -17,24 +17,25 @@ use volley_proto::Endpoint;
 
 const EXAMPLES: &str = "\
 Examples:
-  volley-load                                    five seconds against a server of its own
+  volley-load                                    against a server of its own
   volley-load run --to server:7007 -c 1000       as fast as replies come
-  volley-load run --to server:7007 -r 50k -d 1m  50,000 frames a second, on time
-  volley-load run --to server:7007 -r 20k --fail-if 'p99>5ms' --json report.json
+  volley-load run --to server:7007 -r 50k -d 1m  50,000 frames/s, each on time
+  volley-load run --to server:7007 -r 20k --fail-if 'p99>5ms' --json -
   volley-load run --to server:7007 --plan '1k:10s,1k..20k:30s,20k:60s'
-  volley-load run --to proxy:9000 --no-hello     a server that knows no control frames
+  volley-load run --to proxy:9000 --no-hello     without control frames";
 
+const EXIT_CODES: &str = "\
 Exit codes:
   0         every frame came back right, no threshold was broken
   1         a loss, a wrong reply, or a broken threshold
   2         wrong usage
   65, 66    a frame is longer than the server takes; a file is missing
-  68, 69    a name was not found; cannot connect, or too few descriptors or ports
+  68, 69    a name was not found; cannot connect, or too few descriptors, ports
   70        a defect
   73, 74    an output can't be created; can't be written
   75        timed out or busy: trying again may help
   76        the peer speaks something else
-  130, 143  ended by SIGINT, SIGTERM before it was done; the report is written all the same";
+  130, 143  ended by SIGINT, SIGTERM before it was done; it reports all the same";
 
 /// Puts many concurrent clients on a framed server and tells honestly how it held.
 ///
@@ -43,7 +44,8 @@ Exit codes:
 /// awaits what is in flight and reports; a second one reports at once.
 #[derive(Debug, Parser)]
 #[command(name = "volley-load", version, max_term_width = 100)]
-#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(help_template = HELP, before_help = EXAMPLES, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -61,34 +63,53 @@ impl Cli {
     }
 }
 
+/// The program, with what its manual pages point to.
+pub(crate) fn program() -> Program {
+    Program {
+        command: Cli::command(),
+        manual_section: 1,
+        sections: Vec::new(),
+        see_also: &["volley(1)", "volleyd(8)"],
+        documents: &["LOAD.md", "PROTOCOL.md"],
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a load and report
-    #[command(after_help = EXAMPLES)]
+    #[command(help_template = HELP, before_help = EXAMPLES, after_help = EXIT_CODES)]
     Run(Box<RunArgs>),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Where to send; connections are spread over several [default: a server of its own in this
-    /// process]
-    #[arg(long, value_name = "ENDPOINT", value_parser = parse_any_endpoint, help_heading = "Target")]
+    /// Where to send [default: a server of its own]
+    ///
+    /// Can be given more than once: connections are spread over several. The server of its own runs
+    /// in the same process.
+    #[arg(value_parser = parse_any_endpoint, value_hint = ValueHint::Hostname)]
+    #[arg(long, value_name = "ENDPOINT", help_heading = "Target")]
     pub(crate) to: Vec<Endpoint>,
 
-    /// The reply to ask for, or with --no-hello to expect [default: the listener's own; with
-    /// --no-hello echo]
+    /// The reply to ask for
+    ///
+    /// With --no-hello the reply to expect. [default: the listener's own; with --no-hello echo]
     #[arg(long, value_enum, value_name = "KIND", help_heading = "Target")]
     pub(crate) reply: Option<Reply>,
 
-    /// Send no HELLO: for servers that know no control frames
+    /// No HELLO: for servers without control frames
     #[arg(long, help_heading = "Target")]
     pub(crate) no_hello: bool,
 
-    /// Local addresses to connect from: 127.0.0.2,127.0.0.4-127.0.0.9
+    /// Local addresses to connect from
+    ///
+    /// For example 127.0.0.2,127.0.0.4-127.0.0.9.
     #[arg(long, value_name = "ADDRESSES", help_heading = "Target")]
     pub(crate) source: Option<Sources>,
 
-    /// How long to wait for a connection, and for the reply to each frame
+    /// How long to wait for each reply
+    ///
+    /// And before that for the connection.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_timeout)]
     #[arg(help_heading = "Target")]
     pub(crate) timeout: Duration,
@@ -98,97 +119,126 @@ pub(crate) struct RunArgs {
     #[arg(help_heading = "Load")]
     pub(crate) connections: NonZeroU32,
 
-    /// Further connections that are only held open
+    /// Idle connections beside them
+    ///
+    /// They are only held open.
     #[arg(long, value_name = "N", default_value = "0", value_parser = parse_u32)]
     #[arg(help_heading = "Load")]
     pub(crate) idle: u32,
 
-    /// New connections per second [default: as fast as they come]
+    /// New connections per second
+    ///
+    /// [default: as fast as they come]
     #[arg(long, value_name = "RATE", value_parser = parse_rate, help_heading = "Load")]
     pub(crate) connect_rate: Option<f64>,
 
-    /// Frames in flight on each connection, at most
+    /// Frames in flight per connection
+    ///
+    /// At most so many, and in a closed loop always so many.
     #[arg(short, long, value_name = "N", default_value = "1", value_parser = parse_some)]
     #[arg(help_heading = "Load")]
     pub(crate) pipeline: NonZeroU32,
 
-    /// Payload bytes of a frame: 64, 64..4096, or 64:90%,16KiB:10%
+    /// Payload bytes of a frame
+    ///
+    /// All alike, 64; between two sizes, 64..4096; or in shares, 64:90%,16KiB:10%.
     #[arg(short, long, value_name = "SIZES", default_value = "64", help_heading = "Load")]
     pub(crate) size: Sizes,
 
-    /// The payload of every frame, from a file
+    /// A file with the payload of every frame
     #[arg(long, value_name = "FILE", conflicts_with = "size", help_heading = "Load")]
     pub(crate) payload: Option<PathBuf>,
 
-    /// Close and reopen a connection after so many frames
+    /// Close and reopen after so many frames
     #[arg(long, value_name = "N", value_parser = parse_frames, help_heading = "Load")]
     pub(crate) frames_per_connection: Option<NonZeroU64>,
 
-    /// What to do when a connection fails, or its server says GOAWAY
+    /// When a connection fails
+    ///
+    /// Or its server says GOAWAY.
     #[arg(long, value_enum, value_name = "WHAT", default_value_t, num_args = 0..=1)]
     #[arg(default_missing_value = "always", help_heading = "Load")]
     pub(crate) reconnect: Reconnect,
 
-    /// Makes payloads, sizes and random arrivals the same in every run
+    /// Where randomness starts
+    ///
+    /// The same seed makes payloads, sizes and random arrivals the same in every run.
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Load")]
     pub(crate) seed: u64,
 
-    /// Threads that send [default: half of the CPUs that the process may use]
+    /// Threads that send [default: half of the CPUs]
+    ///
+    /// Half of those that the process may use.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     #[arg(help_heading = "Load")]
     pub(crate) threads: Option<u16>,
 
-    /// Frames per second in all, whatever the server does [default: as fast as replies come]
+    /// Frames per second in all
+    ///
+    /// Whatever the server does. [default: as fast as replies come]
     #[arg(short, long, value_name = "RATE", value_parser = parse_rate, help_heading = "Pace")]
     pub(crate) rate: Option<f64>,
 
-    /// Steps and ramps of the rate: 1k:10s,1k..20k:30s,20k:60s
+    /// Steps and ramps of the rate
+    ///
+    /// For example 1k:10s,1k..20k:30s,20k:60s.
     #[arg(long, value_name = "PLAN", conflicts_with = "rate", help_heading = "Pace")]
     pub(crate) plan: Option<Phases>,
 
-    /// How frames are spread in time
+    /// How frames are spread
     #[arg(long, value_enum, value_name = "KIND", default_value = "constant")]
     #[arg(help_heading = "Pace")]
     pub(crate) arrivals: ArrivalsArg,
 
-    /// Plan so many frames for the same instant; the rate stays
+    /// Frames planned for one instant
+    ///
+    /// The rate stays.
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse_frames)]
     #[arg(help_heading = "Pace")]
     pub(crate) burst: NonZeroU64,
 
-    /// How long to send, behind the warm-up; 0 sends until Ctrl-C [default: 5s, or as --frames or
-    /// --plan say]
+    /// How long to send [default: 5s]
+    ///
+    /// That is behind the warm-up. 0 sends until Ctrl-C. With --frames or --plan they say how long,
+    /// by default.
     #[arg(short, long, value_name = "DURATION", value_parser = parse_duration)]
     #[arg(help_heading = "Pace")]
     pub(crate) duration: Option<Duration>,
 
-    /// How many frames to send, behind the warm-up
+    /// How many frames to send
+    ///
+    /// Those of the warm-up don't count.
     #[arg(short = 'n', long, value_name = "N", value_parser = parse_frames, help_heading = "Pace")]
     pub(crate) frames: Option<NonZeroU64>,
 
-    /// Send for so long before anything counts
+    /// Send so long before it counts
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
     #[arg(help_heading = "Pace")]
     pub(crate) warmup: Duration,
 
-    /// Exit 1 if this comes true, for example 'p99>5ms', 'service.p99.9>1ms', 'rate<49.9k',
-    /// 'lost>0.1%'; can be repeated
+    /// Exit 1 if this comes true, such as 'p99>5ms'
+    ///
+    /// Can be given more than once. Other examples: 'service.p99.9>1ms', 'rate<49.9k', 'lost>0.1%'.
     ///
     /// Figures: p50, p99, p99.99 … max, mean of the response time, the same with service.,
     /// send_delay. or connect. before it; rate; errors, lost, corrupt, duplicate, reordered,
     /// misrouted, late as a number of frames or in percent. Any frame that does not come back
     /// right breaks a run, unless a threshold for its column says how many may.
-    #[arg(long, value_name = "CONDITION", verbatim_doc_comment, help_heading = "Verdict")]
+    #[arg(long, value_name = "CONDITION", help_heading = "Verdict")]
     pub(crate) fail_if: Vec<Threshold>,
 
-    /// Measure this program against a server of its own and print what it can do at best here
+    /// Measure what this program can do here at best
+    ///
+    /// Against a server of its own.
     #[arg(long, help_heading = "Verdict")]
     #[arg(conflicts_with_all = ["to", "rate", "plan", "frames", "duration", "warmup", "size"])]
     #[arg(conflicts_with_all = ["payload", "fail_if", "json", "hgrm", "hlog", "junit"])]
     pub(crate) self_test: bool,
 
-    /// Write the report as JSON; - is stdout, and then nothing else
-    #[arg(long, value_name = "PATH", help_heading = "Output")]
+    /// Write the report as JSON; - is stdout
+    ///
+    /// With - nothing else is on stdout.
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub(crate) json: Option<PathOrStdout>,
 
     /// Write the response times as HdrHistogram percentiles

@@ -10,13 +10,16 @@ mod signals;
 
 use std::io::{self, Write};
 
-use args::Cli;
-use clap::Parser;
+use args::{Cli, program};
+use clap::FromArgMatches;
 use session::Ended;
 use volley_cli::{Exit, printable};
 
 fn main() -> Exit {
-    let args = Cli::parse().run();
+    let args = match program().matches() {
+        Ok(matches) => Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).run(),
+        Err(exit) => return exit,
+    };
     let ended = if args.self_test { session::self_test(&args) } else { session::run(&args) };
     let Ended { text, errors, exit } = ended;
     let printed = print(&text);
