@@ -45,7 +45,10 @@ use volley_server::{Books, Config, Handle, ServeError, Server};
 fn main() -> Exit {
     // First of all, as long as there is one thread.
     let inherited = Inherited::from_environment();
-    let flags = Flags::parse(env::args_os()).unwrap_or_else(|error| error.exit());
+    let flags = match Flags::of_process() {
+        Ok(flags) => flags,
+        Err(exit) => return exit,
+    };
     let (sources, settings) = match configuration(flags) {
         Ok(configuration) => configuration,
         Err(error) => {

@@ -15,10 +15,10 @@ use super::table::{LISTEN, rows};
 const PREFIX: &str = "VOLLEYD_";
 
 /// The file of `--config`.
-const CONFIG: &str = "VOLLEYD_CONFIG";
+pub(super) const CONFIG: &str = "VOLLEYD_CONFIG";
 
 /// Heeded where `VOLLEYD_LOG` is not set: what Rust's programs share.
-const RUST_LOG: &str = "RUST_LOG";
+pub(super) const RUST_LOG: &str = "RUST_LOG";
 
 /// The variable and the setting that stand behind [`RUST_LOG`].
 const LOG: &str = "log";

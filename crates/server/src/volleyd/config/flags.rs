@@ -1,54 +1,60 @@
 //! The command line.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, ValueParser, ValueRange};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use volley_cli::{Exit, HELP, Program, Section};
 
+use super::environment::{CONFIG as CONFIG_VARIABLE, RUST_LOG};
 use super::layer::{Entry, Layer};
 use super::origin::Origin;
 use super::row::{Form, Row};
 use super::table::{LISTEN, rows};
 
-const ABOUT: &str = "Answers every length-prefixed frame with an echo or a receipt.";
+const ABOUT: &str = "Answers every length-prefixed frame with an echo or a receipt";
 
+// Each paragraph is one line, to be broken where the terminal is.
 const LONG_ABOUT: &str = "\
 Answers every length-prefixed frame with an echo or a receipt.
 
-For each listener it prints a line on stdout as soon as it accepts: `listening
-tcp://127.0.0.1:7007`, and behind them one for the admin listener, `admin tcp://127.0.0.1:7008`.
+For each listener it prints a line on stdout as soon as it accepts: `listening \
+tcp://127.0.0.1:7007`, and behind them one for the admin listener, `admin tcp://127.0.0.1:7008`. \
 Logs go to stderr.
 
-SIGTERM or SIGINT stops accepting and drains the open connections; a second one exits at once. With
---drain-delay the first only makes the daemon not ready, the second begins the drain, and the third
-exits. SIGUSR2 starts the program anew and hands the listeners over to it; if it does not get ready,
-this one goes on. SIGHUP reads the file of --config again and puts its limits, deadlines and log
-filter in force: all of it or, if anything is wrong with it, nothing.
-
-A setting is taken from its flag, or else from its environment variable, or else from the file,
-where its key is the flag's name (idle-timeout = \"1m\") and a [[listener]] section can have its own,
-or else it has its default.";
+A setting is taken from its flag, or else from its environment variable, or else from the file, \
+where its key is the flag's name (`idle-timeout = \"1m\"`) and a [[listener]] section can have its \
+own, or else it has its default.";
 
 const EXAMPLES: &str = "\
 Examples:
-  volleyd                        listen on tcp://127.0.0.1:7007 and echo
-  volleyd --reply ack            answer with receipts: checksum, number, time
-  volleyd --listen 127.0.0.1:0   let the system choose a port and print it
+  volleyd                         listen on tcp://127.0.0.1:7007 and echo
+  volleyd --reply ack             answer with receipts: checksum, number, time
+  volleyd --listen 127.0.0.1:0    let the system choose a port and print it
   volleyd --listen 0.0.0.0:7007 --listen '[::]:7007'
   volleyd --listen unix:/run/volley.sock --unix-mode 0600
-  volleyd --admin 127.0.0.1:7008 metrics, health and more over HTTP
+  volleyd --admin 127.0.0.1:7008  metrics, health and more over HTTP
   volleyd --config volleyd.toml --check
-  volleyd --print-config > volleyd.toml
+  volleyd --print-config > volleyd.toml";
+
+const SIGNALS_AND_EXIT_CODES: &str = "\
+Signals:
+  SIGTERM, SIGINT  drain the open connections and exit; a second one exits at
+                   once. With --drain-delay the first only makes the daemon not
+                   ready, the second begins the drain, and the third exits
+  SIGHUP           puts the limits, deadlines and the log filter of the file in
+                   force; or nothing of it, if anything in it is wrong
+  SIGUSR2          starts the program anew, which takes over the listeners; if
+                   it does not get ready, this one goes on
 
 Exit codes:
-  0         drained after a signal; or what --check and --print-config were asked is done
+  0         drained after a signal; or --check, --print-config found no fault
   2         wrong usage, or a wrong environment variable
   66        the configuration file can't be read
   68, 69    a name was not found; cannot bind
   74        stdout can't be written
-  78        the configuration file is bad, or a socket was passed that no listener wants
+  78        the configuration file is bad, or no listener wants a passed socket
   130, 143  ended by a second signal";
 
 /// The flags that are no settings.
@@ -76,15 +82,24 @@ pub(crate) enum Task {
 }
 
 impl Flags {
-    /// Reads a command line, the program's name first.
+    /// Reads the command line of this process.
     ///
     /// # Errors
     ///
-    /// What clap says to wrong usage, `--help` and `--version`; it knows how to exit.
+    /// How to exit, when there is nothing more to do.
+    pub(crate) fn of_process() -> Result<Self, Exit> {
+        program().matches().map(Self::of)
+    }
+
+    /// Reads a command line, the program's name first.
+    #[cfg(test)]
     pub(crate) fn parse(
-        arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+        arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
     ) -> Result<Self, clap::Error> {
-        let mut matches = command().try_get_matches_from(arguments)?;
+        command().try_get_matches_from(arguments).map(Self::of)
+    }
+
+    fn of(mut matches: ArgMatches) -> Self {
         let mut layer = Layer::default();
         let mut listen = Vec::new();
         for row in rows().filter(|row| row.is_general()) {
@@ -102,7 +117,7 @@ impl Flags {
         } else {
             Task::Serve
         };
-        Ok(Self { layer, listen, config: matches.remove_one(CONFIG), task })
+        Self { layer, listen, config: matches.remove_one(CONFIG), task }
     }
 }
 
@@ -115,12 +130,39 @@ fn entries(matches: &mut ArgMatches, row: &Row) -> Vec<Entry> {
     texts.map(|text| Entry { text, origin: Origin::Flag(row.key) }).collect()
 }
 
+/// The program, with what its manual page has beyond the command line.
+fn program() -> Program {
+    let variables = rows().filter(|row| row.is_general()).map(|row| {
+        let listed = if row.key == LISTEN.key { "; several are separated by commas" } else { "" };
+        (row.variable(), format!("Stands for --{} where that is not given{listed}.", row.key))
+    });
+    let others = [
+        (CONFIG_VARIABLE, "Stands for --config where that is not given."),
+        (RUST_LOG, "Stands for --log where neither that nor its own variable is given."),
+    ];
+    let others = others.map(|(name, meaning)| (name.to_owned(), meaning.to_owned()));
+    let file =
+        [("volleyd.toml", "The file of --config, in TOML. There is none unless it is named.")];
+    Program {
+        command: command(),
+        manual_section: 8,
+        sections: vec![
+            Section::of_items("ENVIRONMENT", variables.chain(others)),
+            Section::of_items("FILES", file),
+        ],
+        see_also: &["volley(1)", "volley-load(1)"],
+        documents: &["OPERATING.md", "PROTOCOL.md"],
+    }
+}
+
 fn command() -> Command {
     Command::new("volleyd")
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
         .long_about(LONG_ABOUT)
-        .after_help(EXAMPLES)
+        .help_template(HELP)
+        .before_help(EXAMPLES)
+        .after_help(SIGNALS_AND_EXIT_CODES)
         .max_term_width(100)
         .args(rows().filter(|row| row.is_general()).map(flag))
         .next_help_heading("Configuration")
@@ -129,20 +171,23 @@ fn command() -> Command {
                 .long(CONFIG)
                 .value_name("FILE")
                 .value_parser(value_parser!(PathBuf))
-                .help("A TOML file with settings [env: VOLLEYD_CONFIG]"),
+                .help("A TOML file with settings")
+                .long_help(format!("A TOML file with settings [env: {CONFIG_VARIABLE}]")),
         )
         .arg(
             Arg::new(CHECK)
                 .long(CHECK)
                 .action(ArgAction::SetTrue)
                 .conflicts_with(PRINT_CONFIG)
-                .help("Only check flags, environment and file, and say what is wrong"),
+                .help("Only check flags, environment and file")
+                .long_help("Only check flags, environment and file, and say what is wrong"),
         )
         .arg(
             Arg::new(PRINT_CONFIG)
                 .long(PRINT_CONFIG)
                 .action(ArgAction::SetTrue)
-                .help("Only print what would be in force, and where each value comes from"),
+                .help("Only print what would be in force, and where it is from")
+                .long_help("Only print what would be in force, and where each value comes from"),
         )
 }
 
@@ -161,7 +206,7 @@ fn flag(row: &'static Row) -> Arg {
         .value_name(row.value_name)
         .value_parser(parser(row))
         .default_value(row.default)
-        .help(row.help)
+        .help(row.brief)
         .long_help(format!("{} [env: {}]", row.help, row.variable()))
         .help_heading(row.group.heading())
 }

@@ -19,6 +19,8 @@ pub(crate) struct Row {
     pub(crate) default: &'static str,
     /// A text that could stand in its place, for messages and the reference.
     pub(crate) example: &'static str,
+    /// What it is in a few words, for `-h`, where a flag has a line.
+    pub(crate) brief: &'static str,
     pub(crate) help: &'static str,
     /// What stands for the value in `--help`: `DURATION`.
     pub(crate) value_name: &'static str,
@@ -76,6 +78,7 @@ impl Row {
             reloadable: false,
             default: "",
             example: "",
+            brief: "",
             help: "",
             value_name: T::NAME,
             form: T::FORM,

@@ -26,6 +26,7 @@ pub(crate) const LISTEN: Row = Row {
     group: Listeners,
     default: "tcp://127.0.0.1:7007",
     example: "0.0.0.0:7007",
+    brief: "Listen here",
     help: "Where to listen, such as 0.0.0.0:7007, unix:/run/volley.sock or unix:@volley; can be given \
            more than once. Port 0 lets the system choose. By default on the sockets that a service \
            manager passes, if it does",
@@ -91,6 +92,7 @@ settings! {
             group: Listeners,
             default: "off",
             example: "127.0.0.1:7008",
+            brief: "Metrics and health",
             help: "Where to serve metrics, health, the open connections and the log's filter over \
                    HTTP, such as 127.0.0.1:7008 or unix:/run/volleyd/admin.sock",
         }
@@ -100,6 +102,7 @@ settings! {
             reloadable: true,
             default: "auto",
             example: "10k",
+            brief: "Open connections at once",
             help: "How many connections may be open at once; further ones are refused as busy. \
                    auto is the limit on file descriptors less 32, and with --admin less 112",
         }
@@ -109,6 +112,7 @@ settings! {
             reloadable: true,
             default: "off",
             example: "100",
+            brief: "The same for one source",
             help: "The same for those of one IPv4 address, of one IPv6 network of 64 bits, or of one \
                    user at Unix sockets",
         }
@@ -118,6 +122,7 @@ settings! {
             reloadable: true,
             default: "1GiB",
             example: "256MiB",
+            brief: "Memory for all buffers",
             help: "How many bytes of unfinished frames and unread replies all connections together \
                    may keep; one that needs more is ended",
         }
@@ -127,6 +132,7 @@ settings! {
             reloadable: true,
             default: "10s",
             example: "30s",
+            brief: "Time to go on after a signal",
             help: "How long connections may go on after a signal",
         }
         drain_delay: Duration {
@@ -135,6 +141,7 @@ settings! {
             reloadable: true,
             default: "0s",
             example: "5s",
+            brief: "Time to accept on before the drain",
             help: "How long to accept connections after a signal, and say that none should come \
                    any more, before the drain begins",
         }
@@ -143,6 +150,7 @@ settings! {
             group: Operation,
             default: "auto",
             example: "4",
+            brief: "Worker threads",
             help: "Worker threads; auto is one per CPU that the process may use",
         }
         log: Filter {
@@ -151,6 +159,7 @@ settings! {
             reloadable: true,
             default: "info",
             example: "warn,volley_server=debug",
+            brief: "What to log: a level or a filter",
             help: "What to log: a level, or a filter such as `warn,volley_server=debug`. Without \
                    VOLLEYD_LOG, RUST_LOG is heeded too",
         }
@@ -159,6 +168,7 @@ settings! {
             group: Logging,
             default: "text",
             example: "json",
+            brief: "How a line of the log is written",
             help: "How a line of the log is written",
         }
     }
@@ -172,6 +182,7 @@ settings! {
             group: Listeners,
             default: "echo",
             example: "ack",
+            brief: "The reply to a frame",
             help: "The reply that a frame gets, unless the client asks for the other with HELLO",
         }
         framing: Framing {
@@ -179,6 +190,7 @@ settings! {
             group: Listeners,
             default: "frames",
             example: "raw",
+            brief: "How a stream is cut",
             help: "raw sends back what comes in, without frames, receipts and ERROR: for nc, socat and \
                    the checks of balancers; on loopback and Unix sockets only, unless \
                    --allow-public-raw is given",
@@ -188,6 +200,7 @@ settings! {
             group: Listeners,
             default: "off",
             example: "on",
+            brief: "Take raw from the network",
             help: "Lets a raw listener be open to the network",
         }
         unix_mode: Mode {
@@ -195,6 +208,7 @@ settings! {
             group: Listeners,
             default: "0660",
             example: "0600",
+            brief: "Mode of a socket's file",
             help: "The permissions of a Unix socket's file: who may write to it may connect",
         }
         unix_owner: Auto<User> {
@@ -202,6 +216,7 @@ settings! {
             group: Listeners,
             default: "auto",
             example: "root",
+            brief: "Who owns that file",
             help: "Who owns it, by name or number; auto is the user of the process, and only a \
                    privileged one may say otherwise",
         }
@@ -210,6 +225,7 @@ settings! {
             group: Listeners,
             default: "auto",
             example: "root",
+            brief: "Its group",
             help: "The same for its group, which may be any that the process is in",
         }
         max_frame: MaxFrame {
@@ -218,6 +234,7 @@ settings! {
             reloadable: true,
             default: "1MiB",
             example: "64KiB",
+            brief: "The longest payload",
             help: "The longest payload to take, at most 64MiB; a longer one ends its connection",
         }
         accept_rate: Option<Rate> {
@@ -226,6 +243,7 @@ settings! {
             reloadable: true,
             default: "off",
             example: "1k",
+            brief: "Connections/s to accept",
             help: "Connections per second that a listener accepts; the others wait",
         }
         frame_rate: Option<Rate> {
@@ -234,6 +252,7 @@ settings! {
             reloadable: true,
             default: "off",
             example: "50k",
+            brief: "Frames/s per connection",
             help: "Frames per second that a connection is read at",
         }
         byte_rate: Option<ByteRate> {
@@ -242,6 +261,7 @@ settings! {
             reloadable: true,
             default: "off",
             example: "1MiB",
+            brief: "Bytes/s per connection",
             help: "Bytes per second that a connection is read at",
         }
         first_frame_timeout: Option<Duration> {
@@ -250,6 +270,7 @@ settings! {
             reloadable: true,
             default: "10s",
             example: "5s",
+            brief: "Time for the first frame",
             help: "How long a new connection may take for its first whole frame",
         }
         frame_timeout: Option<Duration> {
@@ -258,6 +279,7 @@ settings! {
             reloadable: true,
             default: "10s",
             example: "30s",
+            brief: "Time for a frame",
             help: "How long a frame may take from its first byte to its last, and what its size takes \
                    at --min-rate on top",
         }
@@ -267,6 +289,7 @@ settings! {
             reloadable: true,
             default: "16KiB",
             example: "64KiB",
+            brief: "Slowest rate in bytes/s",
             help: "Bytes per second at which large frames and replies are granted more time; off \
                    grants them none",
         }
@@ -276,6 +299,7 @@ settings! {
             reloadable: true,
             default: "5m",
             example: "1m",
+            brief: "Silence between frames",
             help: "How long a connection may be silent between two frames",
         }
         write_timeout: Option<Duration> {
@@ -284,6 +308,7 @@ settings! {
             reloadable: true,
             default: "30s",
             example: "10s",
+            brief: "Time to read replies",
             help: "How long a client may take for the next byte of its replies, and for all of them \
                    with what their size takes at --min-rate on top",
         }
@@ -293,6 +318,7 @@ settings! {
             reloadable: true,
             default: "off",
             example: "1h",
+            brief: "Time for a connection",
             help: "How long a connection may last; then its client is asked to leave within --drain",
         }
         lifetime_jitter: Percent {
@@ -301,6 +327,7 @@ settings! {
             reloadable: true,
             default: "10%",
             example: "25%",
+            brief: "How much it varies",
             help: "By how much lifetimes differ, up or down, so that those who came together don't \
                    leave together",
         }

@@ -20,10 +20,11 @@ fn no_two_settings_share_a_name_where_both_can_be_written() {
 #[test]
 fn rows_are_whole_and_their_defaults_and_examples_are_good() {
     for row in rows() {
-        let Row { key, default, example, help, form, .. } = row;
+        let Row { key, default, example, brief, help, form, .. } = row;
         let is_name = |c: char| c.is_ascii_lowercase() || c == '-';
         assert!(!key.is_empty() && key.chars().all(is_name), "{key}");
         assert!(!help.is_empty() && !help.ends_with('.') && !help.contains("  "), "{key}: {help}");
+        assert_eq!(!brief.is_empty(), row.is_general(), "{key}: {brief}");
         assert_eq!((row.check)(example), Ok(()), "{key}");
         if *key != NAME.key {
             assert_eq!((row.check)(default), Ok(()), "{key}");
