@@ -47,7 +47,7 @@ fn it_is_not_open_to_the_network_unless_told_so() {
     let why = "a raw listener is for this machine alone, unless --allow-public-raw is given";
     for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:7", "example.org:7007"] {
         let (code, stdout, stderr) = exit_of(&["--framing", "raw", "--listen", listen], &[]);
-        assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
+        assert_eq!((code, stdout.as_str()), (78, ""), "{stderr}");
         assert!(stderr.contains(&format!("--listen: tcp://{listen}: {why}")), "{stderr}");
     }
     let mut command = Volleyd::command();

@@ -15,15 +15,23 @@ pub(crate) struct Problem {
     pub(crate) origin: Origin,
     /// For the user, in lower case.
     pub(crate) message: String,
+    /// It could be done, and is not unless somebody says that it may be.
+    is_forbidden: bool,
 }
 
 impl Problem {
     pub(crate) fn new(origin: &Origin, message: impl Into<String>) -> Self {
-        Self { origin: origin.clone(), message: message.into() }
+        Self { origin: origin.clone(), message: message.into(), is_forbidden: false }
     }
 
-    const fn is_of_file(&self) -> bool {
-        self.origin.place().is_some()
+    /// What could be done, and is not unless somebody says that it may be.
+    pub(crate) fn forbidden(origin: &Origin, message: impl Into<String>) -> Self {
+        Self { is_forbidden: true, ..Self::new(origin, message) }
+    }
+
+    /// Whether it is no wrong usage.
+    const fn is_of_configuration(&self) -> bool {
+        self.is_forbidden || self.origin.place().is_some()
     }
 }
 
@@ -51,11 +59,14 @@ pub(crate) enum ConfigError {
 }
 
 impl ConfigError {
-    /// An input is missing; the file is bad; or the flags or the environment are.
+    /// An input is missing; the file is bad, or something forbidden; or the flags or the environment
+    /// are wrong.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Unreadable { .. } => Exit::NoInput,
-            Self::Invalid(problems) if problems.iter().any(Problem::is_of_file) => Exit::Config,
+            Self::Invalid(problems) if problems.iter().any(Problem::is_of_configuration) => {
+                Exit::Config
+            }
             Self::Invalid(_) => Exit::Usage,
         }
     }

@@ -55,7 +55,7 @@ impl Settings {
         );
         problems.extend(settings.listeners.iter().filter_map(|listener| {
             let why = listener.refusal_of(&listener.endpoint.value)?;
-            Some(Problem::new(&listener.endpoint.origin, why))
+            Some(Problem::forbidden(&listener.endpoint.origin, why))
         }));
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
