@@ -102,6 +102,13 @@ impl Metrics {
         assert!(!listeners.is_empty());
         for listener in listeners {
             let sum = |name: &str| self.sum(name, &[("listener", listener)]);
+            if listener.starts_with("udp://") {
+                let received = sum("volleyd_datagrams_received_total");
+                let answered = sum("volleyd_datagrams_answered_total");
+                let dropped = sum("volleyd_datagrams_dropped_total");
+                assert_eq!(received, answered + dropped, "datagrams of {listener}: {self:#?}");
+                continue;
+            }
             let accepted = sum("volleyd_connections_accepted_total");
             let (active, closed) =
                 (sum("volleyd_connections_active"), sum("volleyd_connections_closed_total"));

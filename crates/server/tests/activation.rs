@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 
 use common::{Peer, Volleyd, WELCOME, control, data, exit_of_command, hello, pass};
 
@@ -95,11 +95,14 @@ fn a_socket_that_no_listener_wants_is_bad_configuration() {
 fn what_is_no_listening_socket_is_bad_configuration() {
     let (listener, address) = socket();
     let connection = TcpStream::connect(address).unwrap();
+    let unix = UnixDatagram::unbound().unwrap();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    udp.connect(udp.local_addr().unwrap()).unwrap();
     let (pipe, _other_end) = std::io::pipe().unwrap();
     let connected = "descriptor 3, passed as `odd`, cannot be listened on: it is a connection";
     refuses(&[], vec![("odd", connection.into())], &[connected]);
-    refuses(&[], vec![("odd", udp.into())], &["`odd`", "not a valid tcp socket"]);
+    refuses(&[], vec![("odd", unix.into())], &["`odd`", "not a valid tcp socket"]);
+    refuses(&[], vec![("odd", udp.into())], &["`odd`", "it is connected to one peer"]);
     let both: Vec<(_, OwnedFd)> = vec![("even", listener.into()), ("odd", pipe.into())];
     refuses(&[], both, &["descriptor 4, passed as `odd`", "not a socket"]);
 }

@@ -47,7 +47,9 @@ fn first_column(name: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_metric_is_on_the_page() {
-    let daemon = Volleyd::start(&[]);
+    let mut command = Volleyd::command();
+    command.args(["--listen", "127.0.0.1:0", "--listen", "udp://127.0.0.1:0"]);
+    let daemon = Volleyd::spawn(command, 2);
     let answer = daemon.admin().get("/metrics").body;
     let mut families: Vec<(String, &str, &str)> = Vec::new();
     let mut labels: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();

@@ -145,7 +145,7 @@ fn an_unknown_name_exits_with_68() {
 
 #[test]
 fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
-    let cases: [(&[&str], &str); 25] = [
+    let cases: [(&[&str], &str); 26] = [
         (&["--unknown"], "--unknown"),
         (&["stray"], "stray"),
         (&["--listen"], "--listen"),
@@ -153,7 +153,6 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
         (&["--listen", "127.0.0.1"], "127.0.0.1:7007"),
         (&["--listen", "127.0.0.1:70000"], "70000"),
         (&["--listen", "::1:0"], "brackets"),
-        (&["--listen", "udp://127.0.0.1:0"], "udp:// is not supported yet"),
         (&["--listen", "tls://127.0.0.1:0"], "tls:// is not supported yet"),
         (&["--listen", "unix:"], "names no socket"),
         (&["--admin", ""], "--admin"),
@@ -166,6 +165,8 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
         (&["--max-frame", "65MiB"], "67108864"),
         (&["--max-frame", "-1"], "-1"),
         (&["--max-connections", "many"], "many"),
+        (&["--datagram-rate", "0"], "would allow nothing"),
+        (&["--datagram-rate", "often"], "often"),
         (&["--drain", "10"], "10"),
         (&["--threads", "0"], "--threads"),
         (&["--log", "volley=loud"], "--log"),

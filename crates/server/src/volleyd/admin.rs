@@ -27,13 +27,14 @@ use std::thread;
 
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
-use volley_server::{BufferLimit, ConnectionLimit, Handle};
+use volley_server::{BufferLimit, ConnectionLimit};
 
 pub(crate) use endpoint::AdminEndpoint;
 pub(crate) use listen::AdminListener;
 
 use crate::readiness::Readiness;
 use crate::reload::Reloads;
+use crate::served::Served;
 use routes::Routes;
 
 /// How many descriptors it may need: for its connections, and for its sockets, its own epoll, a
@@ -44,7 +45,7 @@ pub(crate) const DESCRIPTORS: usize = serve::MOST_CONNECTIONS as usize + 16;
 #[derive(Debug)]
 pub(crate) struct Observed {
     /// The listeners.
-    pub(crate) handles: Vec<Handle>,
+    pub(crate) served: Served,
     /// Of all listeners together.
     pub(crate) connections: ConnectionLimit,
     /// Of all listeners together.

@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tracing::warn;
-use volley_server::{BufferLimit, Config, ConnectionLimit, Deadlines, Handle};
+use volley_proto::Endpoint;
+use volley_server::{
+    BufferLimit, Config, ConnectionLimit, DatagramConfig, DatagramHandle, Deadlines, Handle,
+    SourceRate,
+};
 
 use crate::config::{Connections, Listener, Settings};
 use crate::{admin, limits};
@@ -26,6 +30,8 @@ struct ListenerInForce {
     connections: ConnectionLimit,
     /// One for each of its sockets.
     servers: Vec<Handle>,
+    /// One for each of those that receive datagrams.
+    datagram_servers: Vec<DatagramHandle>,
 }
 
 impl InForce {
@@ -34,6 +40,7 @@ impl InForce {
         let listener = |_: &Listener| ListenerInForce {
             connections: connections.child(),
             servers: Vec::new(),
+            datagram_servers: Vec::new(),
         };
         let listeners = settings.listeners.iter().map(listener).collect();
         let drain_delay = watch::Sender::new(settings.process.drain_delay.value);
@@ -57,7 +64,13 @@ impl InForce {
     pub(crate) fn tell(&self, settings: &Settings, threads: usize) {
         for (at, listener) in settings.listeners.iter().enumerate() {
             let title = settings.title_of(listener);
-            limits::tell(title.as_deref(), &self.config(settings, at), &self.connections, threads);
+            let title = title.as_deref();
+            match listener.endpoint.value {
+                Endpoint::Udp(_) => {
+                    limits::tell_datagrams(title, &Self::datagram_config(settings, at), threads);
+                }
+                _ => limits::tell(title, &self.config(settings, at), &self.connections, threads),
+            }
         }
     }
 
@@ -87,6 +100,25 @@ impl InForce {
         config
     }
 
+    /// For a server of datagrams of the `at`th listener.
+    ///
+    /// # Panics
+    ///
+    /// Where there is none.
+    pub(crate) fn datagram_config(settings: &Settings, at: usize) -> DatagramConfig {
+        let listener = &settings.listeners[at].settings;
+        let mut config = DatagramConfig::default();
+        config.reply = listener.reply.value.into();
+        config.allow_public = listener.allow_public_udp.value.0;
+        config.source_rate = match listener.datagram_rate.value.given() {
+            None => SourceRate::Auto,
+            Some(None) => SourceRate::Off,
+            Some(Some(rate)) => SourceRate::PerSecond(rate.0),
+        };
+        config.drain = settings.process.drain.value;
+        config
+    }
+
     /// Has a server of the `at`th listener obey what is in force from now on.
     ///
     /// # Panics
@@ -96,12 +128,24 @@ impl InForce {
         self.listeners[at].servers.push(server);
     }
 
+    /// The same for a server of datagrams.
+    ///
+    /// # Panics
+    ///
+    /// Where there is none.
+    pub(crate) fn add_datagrams(&mut self, at: usize, server: DatagramHandle) {
+        self.listeners[at].datagram_servers.push(server);
+    }
+
     /// Puts others in force. Their listeners must be the same ones.
     pub(crate) fn change(&self, settings: &Settings) {
         self.move_limits(settings);
         for (at, listener) in self.listeners.iter().enumerate() {
             for server in &listener.servers {
                 server.reconfigure(self.config(settings, at));
+            }
+            for server in &listener.datagram_servers {
+                server.reconfigure(Self::datagram_config(settings, at));
             }
         }
     }
@@ -180,6 +224,9 @@ mod tests {
             (config.accept_rate, config.frame_rate, config.byte_rate),
             (default.accept_rate, default.frame_rate, default.byte_rate)
         );
+        let (config, default) = (InForce::datagram_config(&settings, 0), DatagramConfig::default());
+        assert_eq!((config.reply, config.allow_public), (default.reply, default.allow_public));
+        assert_eq!((config.source_rate, config.drain), (default.source_rate, default.drain));
     }
 
     #[test]
@@ -188,7 +235,7 @@ mod tests {
                      --max-connections-per-source 2 --max-buffered 4k --accept-rate 5 \
                      --frame-rate 6 --byte-rate 7k --first-frame-timeout 8s --frame-timeout 9s \
                      --min-rate 10k --idle-timeout 11s --write-timeout 12s --lifetime 13s \
-                     --lifetime-jitter 50%";
+                     --lifetime-jitter 50% --allow-public-udp --datagram-rate 14";
         let settings = settings(&texts.split_whitespace().collect::<Vec<_>>());
         let in_force = InForce::new(&settings);
         let config = in_force.config(&settings, 0);
@@ -209,15 +256,20 @@ mod tests {
         assert_eq!((deadlines.idle, deadlines.write), (seconds(11), seconds(12)));
         assert_eq!((deadlines.lifetime, deadlines.lifetime_jitter), (seconds(13), 0.5));
         assert_eq!(deadlines.min_rate, Some(10_000));
+        let config = InForce::datagram_config(&settings, 0);
+        assert_eq!((config.reply, config.allow_public), (ReplyKind::Ack, true));
+        assert_eq!(config.source_rate, SourceRate::PerSecond(14.0));
+        assert_eq!(config.drain, Duration::from_secs(1));
     }
 
     #[test]
     fn off_is_without_limit() {
-        let texts = "--max-buffered off --min-rate off --idle-timeout off";
+        let texts = "--max-buffered off --min-rate off --idle-timeout off --datagram-rate off";
         let settings = settings(&texts.split_whitespace().collect::<Vec<_>>());
         let config = InForce::new(&settings).config(&settings, 0);
         assert_eq!(config.buffers.max(), u64::MAX);
         assert_eq!((config.deadlines.min_rate, config.deadlines.idle), (None, None));
+        assert_eq!(InForce::datagram_config(&settings, 0).source_rate, SourceRate::Off);
     }
 
     #[test]

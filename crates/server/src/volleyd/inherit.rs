@@ -13,7 +13,7 @@ use std::env;
 use std::fmt;
 use std::io;
 use std::mem;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 
@@ -39,7 +39,7 @@ pub(crate) struct Inherited {
     predecessor: Option<UnixStream>,
 }
 
-/// One listening socket, as it was passed.
+/// One socket, as it was passed.
 #[derive(Debug)]
 pub(crate) struct Passed {
     /// What it is for, as a service manager's `FileDescriptorName=` says; may be empty.
@@ -53,6 +53,7 @@ pub(crate) struct Passed {
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpListener),
+    Udp(UdpSocket),
     Unix(UnixListener),
 }
 
@@ -83,7 +84,7 @@ impl Inherited {
     ///
     /// # Errors
     ///
-    /// When something else was passed than listening TCP and Unix sockets.
+    /// When something else was passed than listening TCP and Unix sockets, and UDP sockets.
     pub(crate) fn from_environment() -> Result<Self, InheritError> {
         // `ListenFd` knows no names.
         let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
@@ -174,17 +175,27 @@ const FIRST_DESCRIPTOR: usize = 3;
 fn take(descriptors: &mut ListenFd, index: usize) -> io::Result<Socket> {
     let taken = match descriptors.take_tcp_listener(index) {
         Ok(socket) => socket.map(Socket::Tcp),
-        // Of the two errors the one about TCP is of use.
+        // Of all errors the one about TCP is of use.
         Err(error) => match descriptors.take_unix_listener(index) {
             Ok(socket) => socket.map(Socket::Unix),
-            Err(_) => return Err(error),
+            Err(_) => match descriptors.take_udp_socket(index) {
+                Ok(socket) => socket.map(Socket::Udp),
+                Err(_) => return Err(error),
+            },
         },
     };
     let socket = taken.ok_or_else(|| io::Error::other("it was taken already"))?;
-    if !SockRef::from(&socket.as_fd()).is_listener()? {
-        return Err(io::Error::other("it is a connection, not a listening socket"));
+    let reference = SockRef::from(&socket);
+    match &socket {
+        // What is bound receives; what is connected hears one peer alone.
+        Socket::Udp(socket) if socket.peer_addr().is_ok() => {
+            Err(io::Error::other("it is connected to one peer"))
+        }
+        Socket::Tcp(_) | Socket::Unix(_) if !reference.is_listener()? => {
+            Err(io::Error::other("it is a connection, not a listening socket"))
+        }
+        _ => Ok(socket),
     }
-    Ok(socket)
 }
 
 impl Passed {
@@ -201,6 +212,7 @@ impl Socket {
     pub(crate) fn endpoint(&self) -> io::Result<Endpoint> {
         match self {
             Self::Tcp(socket) => socket.local_addr().map(Endpoint::from),
+            Self::Udp(socket) => Ok(Endpoint::Udp(socket.local_addr()?.into())),
             Self::Unix(socket) => {
                 let address = UnixAddress::of(&socket.local_addr()?);
                 Ok(address.ok_or(io::ErrorKind::AddrNotAvailable)?.into())
@@ -209,12 +221,13 @@ impl Socket {
     }
 
     fn is_at(&self, wanted: &Endpoint) -> bool {
-        match (self.endpoint(), wanted) {
-            (Ok(Endpoint::Tcp(Address::Socket(found))), Endpoint::Tcp(Address::Socket(wanted))) => {
-                found == *wanted || wanted.port() == 0 && found.ip() == wanted.ip()
+        let Ok(found) = self.endpoint() else { return false };
+        match (&found, wanted) {
+            (Endpoint::Tcp(Address::Socket(found)), Endpoint::Tcp(Address::Socket(wanted)))
+            | (Endpoint::Udp(Address::Socket(found)), Endpoint::Udp(Address::Socket(wanted))) => {
+                found == wanted || wanted.port() == 0 && found.ip() == wanted.ip()
             }
-            (Ok(found), wanted) => found == *wanted,
-            (Err(_), _) => false,
+            (found, wanted) => found == wanted,
         }
     }
 }
@@ -223,6 +236,7 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Tcp(socket) => socket.as_fd(),
+            Self::Udp(socket) => socket.as_fd(),
             Self::Unix(socket) => socket.as_fd(),
         }
     }

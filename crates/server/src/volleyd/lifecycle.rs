@@ -15,10 +15,10 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use volley_server::Handle;
 
 use crate::handover::{Heirloom, LONGEST_START, Program, Successor};
 use crate::readiness::{Readiness, Stage};
+use crate::served::Served;
 use crate::signals::{Signal, Signals};
 use crate::{logging, notify, socket_files};
 
@@ -26,7 +26,7 @@ use crate::{logging, notify, socket_files};
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
     pub(crate) readiness: Readiness,
-    pub(crate) handles: Vec<Handle>,
+    pub(crate) served: Served,
     /// Begins the drain of all listeners.
     pub(crate) shutdown: CancellationToken,
     /// How long connections are still accepted once the daemon is asked to go.
@@ -58,7 +58,7 @@ impl Lifecycle {
             Going::Told { name } if drain_delay.is_zero() => {
                 info!(signal = name, "shutting down; a second signal exits at once");
                 self.readiness.enter(Stage::Draining);
-                notify::stopping(&self.handles);
+                notify::stopping(&self.served);
             }
             Going::Told { name } => {
                 info!(
@@ -70,7 +70,7 @@ impl Lifecycle {
                 notify::stopping_after(drain_delay);
                 delay(drain_delay, &mut signals).await;
                 info!("shutting down; a further signal exits at once");
-                notify::stopping(&self.handles);
+                notify::stopping(&self.served);
             }
             Going::Replaced => is_told = false,
         }
@@ -150,7 +150,7 @@ impl Lifecycle {
         let pid = successor.pid();
         self.readiness.enter(Stage::Draining);
         notify::main_process(pid);
-        self.handles.iter().for_each(Handle::leave_backlog);
+        self.served.leave();
         socket_files::leave();
         self.leave_admin.cancel();
         successor.take_over();

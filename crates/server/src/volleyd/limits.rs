@@ -6,7 +6,7 @@ use rustix::process::{Resource, getrlimit};
 use tracing::{info, warn};
 use volley_cli::{format_bytes, format_duration, format_rate};
 use volley_proto::Endpoint;
-use volley_server::{Config, ConnectionLimit};
+use volley_server::{Config, ConnectionLimit, DatagramConfig, SourceRate};
 
 use crate::config::is_open;
 
@@ -37,6 +37,32 @@ pub(crate) fn tell(listener: Option<&str>, config: &Config, all: &ConnectionLimi
         threads,
         "limits in force"
     );
+}
+
+/// The same for a listener that receives datagrams.
+pub(crate) fn tell_datagrams(listener: Option<&str>, config: &DatagramConfig, threads: usize) {
+    let rate = match config.source_rate {
+        SourceRate::Auto => "auto".to_owned(),
+        SourceRate::Off => OFF.to_owned(),
+        SourceRate::PerSecond(rate) => format_rate(rate),
+    };
+    info!(
+        listener,
+        datagram_rate = %rate,
+        drain = %format_duration(config.drain),
+        threads,
+        "limits in force"
+    );
+}
+
+/// Warns of a listener of datagrams that others than this machine can reach.
+pub(crate) fn warn_if_open_to_datagrams(endpoint: &Endpoint) {
+    if is_open(endpoint) {
+        warn!(
+            %endpoint,
+            "open to the network: whoever forges the source of a datagram has the reply sent there"
+        );
+    }
 }
 
 /// Warns of a listener that others than this machine can reach. Whoever does may use all of it.

@@ -5,11 +5,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use tokio::net::{TcpListener, UnixListener, lookup_host};
+use tokio::net::{TcpListener, UdpSocket, UnixListener, lookup_host};
 use tracing::warn;
 use volley_cli::Exit;
 use volley_proto::{Address, Endpoint, UnixAddress};
-use volley_server::{UnixAccess, bind, bind_unix};
+use volley_server::{UnixAccess, bind, bind_udp, bind_unix};
 
 use crate::handover::Heirloom;
 use crate::inherit::{self, BOUND, InheritError, Inherited, Passed};
@@ -25,7 +25,7 @@ pub(crate) struct Wanted {
     pub(crate) access: UnixAccess,
 }
 
-/// A socket that accepts connections.
+/// A socket that accepts connections, or receives datagrams.
 #[derive(Debug)]
 pub(crate) struct Listener {
     /// Which of those that were asked for it is; their order is kept.
@@ -43,6 +43,7 @@ pub(crate) struct Listener {
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpListener),
+    Udp(UdpSocket),
     Unix(UnixListener),
 }
 
@@ -111,6 +112,10 @@ impl Socket {
                 socket.set_nonblocking(true)?;
                 TcpListener::from_std(socket).map(Self::Tcp)
             }
+            inherit::Socket::Udp(socket) => {
+                socket.set_nonblocking(true)?;
+                UdpSocket::from_std(socket).map(Self::Udp)
+            }
             inherit::Socket::Unix(socket) => {
                 socket.set_nonblocking(true)?;
                 UnixListener::from_std(socket).map(Self::Unix)
@@ -123,16 +128,18 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Tcp(socket) => socket.as_fd(),
+            Self::Udp(socket) => socket.as_fd(),
             Self::Unix(socket) => socket.as_fd(),
         }
     }
 }
 
-/// A socket that is going to accept connections.
+/// A socket that is going to be served.
 #[derive(Debug)]
 enum Place {
     Passed(Passed),
     Tcp(SocketAddr),
+    Udp(SocketAddr),
     Unix(UnixAddress),
 }
 
@@ -142,6 +149,7 @@ impl Place {
         match self {
             Self::Passed(_) => None,
             Self::Tcp(address) => Some(((*address).into(), address.port() == 0)),
+            Self::Udp(address) => Some((Endpoint::Udp((*address).into()), address.port() == 0)),
             Self::Unix(address) => Some((address.clone().into(), false)),
         }
     }
@@ -177,7 +185,8 @@ pub(crate) async fn listen(
             Place::Passed(passed) => {
                 Listener::adopt(index, passed, is_asked_for.then_some(wanted.access))
             }
-            Place::Tcp(address) => bind_at(wanted, index, address),
+            Place::Tcp(address) => bind_tcp_at(wanted, index, address),
+            Place::Udp(address) => bind_udp_at(wanted, index, address),
             Place::Unix(address) => bind_unix_at(wanted, index, address),
         }
     };
@@ -198,8 +207,12 @@ async fn find_places(
         } else if let Endpoint::Unix(address) = endpoint {
             places.push((index, Place::Unix(address.clone())));
         } else {
+            let place = match endpoint {
+                Endpoint::Udp(_) => Place::Udp,
+                _ => Place::Tcp,
+            };
             let addresses = resolve(endpoint).await?.into_iter();
-            places.extend(addresses.map(|address| (index, Place::Tcp(address))));
+            places.extend(addresses.map(|address| (index, place(address))));
         }
     }
     // Whoever takes any port must not take one that another asks for.
@@ -216,14 +229,24 @@ async fn find_places(
     Ok(places)
 }
 
-fn bind_at(wanted: &Wanted, index: usize, address: SocketAddr) -> Result<Listener, ListenError> {
+fn bind_tcp_at(
+    wanted: &Wanted,
+    index: usize,
+    address: SocketAddr,
+) -> Result<Listener, ListenError> {
     let bound = bind(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
-    match bound {
-        Ok((address, socket)) => Ok(wanted.bound(index, address.into(), Socket::Tcp(socket))),
-        Err(source) => {
-            Err(ListenError::Bind { endpoint: wanted.endpoint.clone(), address, source })
-        }
-    }
+    let (address, socket) = bound.map_err(|source| wanted.unbound(address, source))?;
+    Ok(wanted.bound(index, address.into(), Socket::Tcp(socket)))
+}
+
+fn bind_udp_at(
+    wanted: &Wanted,
+    index: usize,
+    address: SocketAddr,
+) -> Result<Listener, ListenError> {
+    let bound = bind_udp(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
+    let (address, socket) = bound.map_err(|source| wanted.unbound(address, source))?;
+    Ok(wanted.bound(index, Endpoint::Udp(address.into()), Socket::Udp(socket)))
 }
 
 fn bind_unix_at(
@@ -252,13 +275,20 @@ impl Wanted {
         let name = self.name.clone().unwrap_or_default();
         Listener { wanted: index, endpoint, name, is_kept: false, socket }
     }
+
+    fn unbound(&self, address: SocketAddr, source: io::Error) -> ListenError {
+        ListenError::Bind { endpoint: self.endpoint.clone(), address, source }
+    }
 }
 
 /// The addresses that an endpoint stands for: several where a name has several.
 pub(crate) async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, ListenError> {
     match endpoint {
-        Endpoint::Tcp(Address::Socket(address)) => Ok(vec![*address]),
-        Endpoint::Tcp(Address::Name { host, port }) => {
+        Endpoint::Tcp(Address::Socket(address)) | Endpoint::Udp(Address::Socket(address)) => {
+            Ok(vec![*address])
+        }
+        Endpoint::Tcp(Address::Name { host, port })
+        | Endpoint::Udp(Address::Name { host, port }) => {
             let unknown = |source| ListenError::Resolve { endpoint: endpoint.clone(), source };
             let mut addresses = Vec::new();
             for address in lookup_host((host.as_str(), *port)).await.map_err(unknown)? {
@@ -275,7 +305,9 @@ pub(crate) async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, List
 /// Behind a name, the address that could not be had.
 fn at(endpoint: &Endpoint, address: SocketAddr) -> String {
     match endpoint {
-        Endpoint::Tcp(Address::Name { .. }) => format!(" ({address})"),
+        Endpoint::Tcp(Address::Name { .. }) | Endpoint::Udp(Address::Name { .. }) => {
+            format!(" ({address})")
+        }
         _ => String::new(),
     }
 }

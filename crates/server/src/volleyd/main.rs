@@ -16,6 +16,7 @@ mod notify;
 mod probe;
 mod readiness;
 mod reload;
+mod served;
 mod signals;
 mod socket_files;
 mod watchdog;
@@ -34,13 +35,18 @@ use listen::{Listener, Socket, Wanted, listen};
 use logging::fatal;
 use readiness::{Readiness, Stage};
 use reload::{Reload, Reloads};
+use served::Served;
 use signals::Signals;
+use tokio::net::UdpSocket;
 use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use volley_cli::{Exit, raise_descriptor_limit};
-use volley_server::{Books, Config, Handle, ServeError, Server};
+use volley_server::{
+    Books, Config, DatagramBooks, DatagramConfig, DatagramError, DatagramHandle, DatagramServer,
+    Handle, ServeError, Server,
+};
 
 fn main() -> Exit {
     // First of all, as long as there is one thread.
@@ -129,6 +135,14 @@ async fn run(
     let heirlooms = heirlooms.chain(admin.as_ref().map(AdminListener::heirloom));
     let heirlooms = heirlooms.collect::<io::Result<_>>().map_err(cannot("keep the listeners"))?;
 
+    for Listener { wanted, endpoint, .. } in &listeners {
+        // A name, or a socket that was passed, tells only now.
+        if let Some(why) = settings.listeners[*wanted].refusal_of(endpoint) {
+            fatal(&why);
+            return Err(Exit::Config);
+        }
+    }
+
     let readiness = Readiness::new();
     // Who connects from now on is served.
     readiness.enter(Stage::Ready);
@@ -137,44 +151,47 @@ async fn run(
     in_force.tell(&settings, threads);
     let shutdown = CancellationToken::new();
     let mut servers = JoinSet::new();
-    let mut handles = Vec::new();
+    let mut served = Served::default();
     for Listener { wanted, socket, endpoint, is_kept, .. } in listeners {
         let config = in_force.config(&settings, wanted);
-        let listener = &settings.listeners[wanted];
-        // A name, or a socket that was passed, tells only now.
-        if let Some(why) = listener.refusal_of(&endpoint) {
-            fatal(&why);
-            return Err(Exit::Config);
-        }
-        limits::warn_if_open(&endpoint, &config, in_force.connections());
-        let framing = listener.settings.framing.value;
-        let served = match socket {
+        let framing = settings.listeners[wanted].settings.framing.value;
+        let started = match socket {
             Socket::Tcp(socket) => serve(socket, config, framing, &shutdown, &mut servers),
             Socket::Unix(socket) => serve(socket, config, framing, &shutdown, &mut servers),
+            Socket::Udp(socket) => {
+                let config = InForce::datagram_config(&settings, wanted);
+                limits::warn_if_open_to_datagrams(&endpoint);
+                let started = serve_datagrams(socket, config, &shutdown, &mut servers);
+                let handle = started.map_err(|error| unavailable(&error))?;
+                if is_kept {
+                    handle.leave_queue();
+                }
+                in_force.add_datagrams(wanted, handle.clone());
+                served.datagrams.push(handle);
+                continue;
+            }
         };
-        let handle = served.map_err(|error| {
-            report_fatal(&error);
-            Exit::Unavailable
-        })?;
+        let handle = started.map_err(|error| unavailable(&error))?;
+        limits::warn_if_open(&endpoint, &handle.config(), in_force.connections());
         if is_kept {
             handle.leave_backlog();
         }
         in_force.add(wanted, handle.clone());
-        handles.push(handle);
+        served.streams.push(handle);
     }
     let (leave_admin, reloads) = (CancellationToken::new(), Reloads::default());
     if let Some(admin) = admin {
         let (connections, buffers) = (in_force.connections().clone(), in_force.buffers().clone());
-        let (handles, readiness) = (handles.clone(), readiness.clone());
+        let (served, readiness) = (served.clone(), readiness.clone());
         let reloads = reloads.clone();
-        let observed = Observed { handles, connections, buffers, readiness, reloads };
+        let observed = Observed { served, connections, buffers, readiness, reloads };
         admin::start(admin, observed, leave_admin.clone())
             .map_err(cannot("start the admin listener"))?;
     }
-    tokio::spawn(keep_manager_informed(predecessor, readiness.clone(), handles.clone()));
+    tokio::spawn(keep_manager_informed(predecessor, readiness.clone(), served.clone()));
     let lifecycle = Lifecycle {
         readiness: readiness.clone(),
-        handles: handles.clone(),
+        served: served.clone(),
         shutdown: shutdown.clone(),
         drain_delay: in_force.drain_delay(),
         program,
@@ -185,10 +202,20 @@ async fn run(
     let (sources, settings) = (Arc::new(sources), Arc::new(settings));
     let reload = {
         let readiness = readiness.clone();
-        Reload { sources, settings, in_force, readiness, handles, reloads }
+        Reload { sources, settings, in_force, readiness, served, reloads }
     };
     tokio::spawn(reload.run(hangups));
     join(servers, &readiness, &shutdown).await
+}
+
+/// The servers, as long as they run.
+type Servers = JoinSet<Result<Done, ServeError>>;
+
+/// What a server has done.
+#[derive(Debug)]
+enum Done {
+    Streams(Books),
+    Datagrams(DatagramBooks),
 }
 
 /// Serves a listener of whatever kind until `shutdown`, as one of `servers`.
@@ -197,23 +224,37 @@ fn serve(
     config: Config,
     framing: Framing,
     shutdown: &CancellationToken,
-    servers: &mut JoinSet<Result<Books, ServeError>>,
+    servers: &mut Servers,
 ) -> Result<Handle, ServeError> {
     let shutdown = shutdown.clone().cancelled_owned();
     let handle = match framing {
         Framing::Frames => {
             let server = Server::new(listener, config)?;
             let handle = server.handle();
-            servers.spawn(server.run(shutdown));
+            servers.spawn(async { server.run(shutdown).await.map(Done::Streams) });
             handle
         }
         Framing::Raw => {
             let server = Server::raw(listener, config)?;
             let handle = server.handle();
-            servers.spawn(server.run(shutdown));
+            servers.spawn(async { server.run(shutdown).await.map(Done::Streams) });
             handle
         }
     };
+    Ok(handle)
+}
+
+/// Answers the datagrams of a socket until `shutdown`, as one of `servers`.
+fn serve_datagrams(
+    socket: UdpSocket,
+    config: DatagramConfig,
+    shutdown: &CancellationToken,
+    servers: &mut Servers,
+) -> Result<DatagramHandle, DatagramError> {
+    let shutdown = shutdown.clone().cancelled_owned();
+    let server = DatagramServer::new(socket, config)?;
+    let handle = server.handle();
+    servers.spawn(async { Ok(Done::Datagrams(server.run(shutdown).await)) });
     Ok(handle)
 }
 
@@ -221,16 +262,16 @@ fn serve(
 async fn keep_manager_informed(
     predecessor: Option<Predecessor>,
     readiness: Readiness,
-    handles: Vec<Handle>,
+    served: Served,
 ) {
     if let Some(predecessor) = predecessor {
         predecessor.relieve().await;
         socket_files::take_over();
     }
     if readiness.stage() == Stage::Ready {
-        notify::ready(&handles);
+        notify::ready(&served);
     }
-    let listeners: Vec<_> = handles.iter().map(|handle| handle.endpoint().clone()).collect();
+    let listeners = served.probed();
     let feed = async {
         // Cancel safe: a round trip that is given up harms nobody.
         tokio::select! {
@@ -238,21 +279,25 @@ async fn keep_manager_informed(
             never = watchdog::feed(&listeners) => match never {},
         }
     };
-    tokio::join!(feed, notify::keep_status(&readiness, &handles));
+    tokio::join!(feed, notify::keep_status(&readiness, &served));
 }
 
 /// Waits for the end of all servers. When one fails the others are ended.
 async fn join(
-    mut servers: JoinSet<Result<Books, ServeError>>,
+    mut servers: Servers,
     readiness: &Readiness,
     shutdown: &CancellationToken,
 ) -> Result<(), Exit> {
-    let mut total = Books::default();
+    let (mut total, mut datagrams) = (Books::default(), None::<DatagramBooks>);
     let mut outcome = Ok(());
     while let Some(served) = servers.join_next().await {
         match served {
-            Ok(Ok(books)) => {
+            Ok(Ok(Done::Streams(books))) => {
                 total += &books;
+                continue;
+            }
+            Ok(Ok(Done::Datagrams(books))) => {
+                *datagrams.get_or_insert_default() += &books;
                 continue;
             }
             Ok(Err(error)) => {
@@ -277,6 +322,10 @@ async fn join(
         frames_answered = total.frames_answered,
         payload_bytes = total.payload_bytes,
         ends = total.ends_in_words(),
+        datagrams_received = datagrams.as_ref().map(|books| books.received),
+        datagrams_answered = datagrams.as_ref().map(|books| books.answered),
+        datagrams_overflowed = datagrams.as_ref().map(|books| books.overflowed),
+        datagrams_dropped = datagrams.as_ref().map(DatagramBooks::dropped_in_words),
         "done"
     );
     outcome
@@ -334,11 +383,16 @@ fn no_stdout(error: io::Error) -> Exit {
     Exit::Io
 }
 
-fn report_fatal(error: &ServeError) {
-    match std::error::Error::source(error) {
+fn report_fatal(error: &dyn std::error::Error) {
+    match error.source() {
         Some(cause) => fatal(&format_args!("{error}: {cause}")),
-        None => fatal(error),
+        None => fatal(&error),
     }
+}
+
+fn unavailable(error: &dyn std::error::Error) -> Exit {
+    report_fatal(error);
+    Exit::Unavailable
 }
 
 /// How many tasks run between two looks at the sockets; Tokio's own 61 is for programs whose tasks

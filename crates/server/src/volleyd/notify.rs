@@ -14,9 +14,9 @@ use thousands::Separable;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 use volley_cli::format_duration;
-use volley_server::Handle;
 
 use crate::readiness::{Readiness, Stage};
+use crate::served::Served;
 
 /// How often the number of connections is told.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
@@ -30,8 +30,8 @@ pub(crate) fn is_heard() -> bool {
 }
 
 /// All listeners accept.
-pub(crate) fn ready(handles: &[Handle]) {
-    tell(&[NotifyState::Ready, NotifyState::Status(&status(Stage::Ready, handles))]);
+pub(crate) fn ready(served: &Served) {
+    tell(&[NotifyState::Ready, NotifyState::Status(&status(Stage::Ready, served))]);
 }
 
 /// The configuration is being read again; [`ready`] follows. The manager tells by the time which
@@ -42,8 +42,8 @@ pub(crate) fn reloading() {
 }
 
 /// The daemon is going.
-pub(crate) fn stopping(handles: &[Handle]) {
-    tell(&[NotifyState::Stopping, NotifyState::Status(&status(Stage::Draining, handles))]);
+pub(crate) fn stopping(served: &Served) {
+    tell(&[NotifyState::Stopping, NotifyState::Status(&status(Stage::Draining, served))]);
 }
 
 /// The daemon will go, and still accepts for so long.
@@ -64,7 +64,7 @@ pub(crate) fn watchdog() {
 }
 
 /// Tells every now and then what the daemon does, for as long as it is polled.
-pub(crate) async fn keep_status(readiness: &Readiness, handles: &[Handle]) {
+pub(crate) async fn keep_status(readiness: &Readiness, served: &Served) {
     if !is_heard() {
         return std::future::pending().await;
     }
@@ -74,18 +74,17 @@ pub(crate) async fn keep_status(readiness: &Readiness, handles: &[Handle]) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        tell(&[NotifyState::Status(&status(readiness.stage(), handles))]);
+        tell(&[NotifyState::Status(&status(readiness.stage(), served))]);
     }
 }
 
 /// What the daemon does, in a line: `serving 2 listeners, 1,234 connections`.
-fn status(stage: Stage, handles: &[Handle]) -> String {
-    let connections: u64 = handles.iter().map(|handle| handle.books().active).sum();
-    let connections = counted(connections, "connection");
+fn status(stage: Stage, served: &Served) -> String {
+    let connections = counted(served.connections(), "connection");
     match stage {
         Stage::Starting => "starting".to_owned(),
         Stage::Ready => {
-            let listeners = counted(handles.len() as u64, "listener");
+            let listeners = counted(served.len() as u64, "listener");
             format!("serving {listeners}, {connections}")
         }
         Stage::Draining => format!("draining, {connections} left"),

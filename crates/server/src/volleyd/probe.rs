@@ -1,15 +1,16 @@
-//! A look at a listener as its clients see it: does a frame come back?
+//! A look at a listener as its clients see it: does a frame come back, or a datagram?
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UdpSocket, UnixStream};
 use tokio::time::timeout;
 use volley_proto::{
-    Address, Control, Endpoint, FrameError, MaxFrame, Parsed, Text, encode_data, parse,
+    Address, Control, Endpoint, FrameError, MaxFrame, Parsed, Receipt, Text, encode_data, parse,
 };
+use volley_server::{DatagramBooks, DatagramHandle, Dropped};
 
 /// What a probe calls itself in HELLO, so that the log and the list of connections tell it from
 /// clients.
@@ -30,13 +31,78 @@ pub(crate) enum ProbeError {
     NoFrame(#[source] FrameError),
 }
 
+/// A listener that can be looked at.
+#[derive(Clone, Debug)]
+pub(crate) enum Probed {
+    /// Where it accepts connections.
+    Stream(Endpoint),
+    /// One that receives datagrams.
+    Datagrams(DatagramHandle),
+}
+
+impl Probed {
+    /// Where it listens.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        match self {
+            Self::Stream(endpoint) => endpoint,
+            Self::Datagrams(handle) => handle.endpoint(),
+        }
+    }
+
+    /// Sends it a frame, or a datagram, and awaits the reply.
+    ///
+    /// # Errors
+    ///
+    /// [`ProbeError`] when no reply came within `limit`.
+    pub(crate) async fn round_trip(&self, limit: Duration) -> Result<(), ProbeError> {
+        match self {
+            Self::Stream(endpoint) => round_trip(endpoint, limit).await,
+            Self::Datagrams(handle) => exchange_datagrams(handle, limit).await,
+        }
+    }
+}
+
+/// How often a datagram is sent within the limit: one can be lost.
+const DATAGRAMS: u32 = 2;
+
+/// A reply that the listener's rate withholds will do as well: it was received.
+async fn exchange_datagrams(handle: &DatagramHandle, limit: Duration) -> Result<(), ProbeError> {
+    let Endpoint::Udp(Address::Socket(address)) = *handle.endpoint() else {
+        // A listener knows its own address.
+        return Err(ProbeError::Connect(io::ErrorKind::Unsupported.into()));
+    };
+    let address = reachable(address);
+    let any: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).await.map_err(ProbeError::Connect)?;
+    socket.connect(address).await.map_err(ProbeError::Connect)?;
+    let before = withheld(&handle.books());
+    for _ in 0..DATAGRAMS {
+        // As long as a receipt, or there would be none.
+        socket.send(&[0; Receipt::LEN]).await.map_err(ProbeError::Io)?;
+        match timeout(limit / DATAGRAMS, socket.recv(&mut [0; Receipt::LEN])).await {
+            Ok(received) => return received.map(drop).map_err(ProbeError::Io),
+            Err(_) if withheld(&handle.books()) > before => return Ok(()),
+            Err(_) => {}
+        }
+    }
+    Err(ProbeError::TimedOut(limit))
+}
+
+fn withheld(books: &DatagramBooks) -> u64 {
+    let count = |why| books.dropped.get(&why).copied().unwrap_or(0);
+    count(Dropped::RateLimited) + count(Dropped::Crowded)
+}
+
 /// Connects to the listener at `endpoint`, says HELLO, sends an empty frame and awaits its reply.
 /// An ERROR will do as well: a server that says that it is busy is alive.
 ///
 /// # Errors
 ///
 /// [`ProbeError`] when no reply came within `limit`.
-pub(crate) async fn round_trip(endpoint: &Endpoint, limit: Duration) -> Result<(), ProbeError> {
+async fn round_trip(endpoint: &Endpoint, limit: Duration) -> Result<(), ProbeError> {
     timeout(limit, look_at(endpoint)).await.unwrap_or(Err(ProbeError::TimedOut(limit)))
 }
 
@@ -106,7 +172,9 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 mod tests {
     use tokio::net::TcpListener;
     use volley_proto::Reason;
-    use volley_server::{Config, ConnectionLimit, bind, serve};
+    use volley_server::{
+        Config, ConnectionLimit, DatagramConfig, DatagramServer, SourceRate, bind, bind_udp, serve,
+    };
 
     use super::*;
 
@@ -181,6 +249,47 @@ mod tests {
         Control::Error { reason: Reason::Busy, last_seq: 0, text: Text::new("") }
             .encode(&mut refusal);
         assert!(probe_one_who_says(&refusal, true).await.is_ok());
+    }
+
+    /// Probes a server of datagrams that has answered `before` of this source.
+    async fn probe_datagrams(
+        config: DatagramConfig,
+        before: usize,
+        limit: Duration,
+    ) -> Result<(), ProbeError> {
+        let socket = bind_udp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let server = DatagramServer::new(socket, config).unwrap();
+        let probed = Probed::Datagrams(server.handle());
+        let server = tokio::spawn(server.run(std::future::pending::<()>()));
+        for _ in 0..before {
+            probed.round_trip(LIMIT).await.unwrap();
+        }
+        let outcome = probed.round_trip(limit).await;
+        server.abort();
+        outcome
+    }
+
+    #[tokio::test]
+    async fn a_server_of_datagrams_answers_or_withholds_the_reply() {
+        let mut configs = [DatagramConfig::default(), DatagramConfig::default()];
+        configs[1].reply = volley_proto::ReplyKind::Ack;
+        for mut config in configs {
+            probe_datagrams(config.clone(), 1, LIMIT).await.unwrap();
+            config.source_rate = SourceRate::PerSecond(1e-6);
+            probe_datagrams(config, 1, SHORT).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_of_datagrams_that_does_not_run_is_dead() {
+        let socket = bind_udp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let server = DatagramServer::new(socket, DatagramConfig::default()).unwrap();
+        let probed = Probed::Datagrams(server.handle());
+        let told = probed.round_trip(SHORT).await.unwrap_err().to_string();
+        assert_eq!(told, "no reply within 100ms");
+        drop(server);
+        // The system says so at once.
+        assert!(matches!(probed.round_trip(LIMIT).await, Err(ProbeError::Io(_))));
     }
 
     #[tokio::test]

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::signal::unix::Signal;
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
-use volley_server::Handle;
 
 use crate::config::{Change, ConfigError, ReloadError, Settings, Sources};
 use crate::in_force::InForce;
 use crate::readiness::{Readiness, Stage};
+use crate::served::Served;
 use crate::{logging, notify};
 
 /// How often the configuration was read again. Clones count together.
@@ -37,7 +37,7 @@ pub(crate) struct Reload {
     pub(crate) in_force: InForce,
     /// So that the service manager is told.
     pub(crate) readiness: Readiness,
-    pub(crate) handles: Vec<Handle>,
+    pub(crate) served: Served,
     pub(crate) reloads: Reloads,
 }
 
@@ -51,7 +51,7 @@ impl Reload {
             self.reload().await;
             // Unless it is going: then it is not ready any more.
             if self.readiness.stage() == Stage::Ready {
-                notify::ready(&self.handles);
+                notify::ready(&self.served);
             }
         }
     }

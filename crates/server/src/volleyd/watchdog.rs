@@ -7,17 +7,16 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
-use volley_proto::Endpoint;
 
 use crate::notify;
-use crate::probe::round_trip;
+use crate::probe::Probed;
 
 /// How many round trips are tried in the time in which one must succeed. Each may take as long as
 /// there is until the next.
 const TRIES: u32 = 3;
 
 /// Feeds the watchdog that the environment tells of, if any, for as long as it is polled.
-pub(crate) async fn feed(listeners: &[Endpoint]) -> Infallible {
+pub(crate) async fn feed(listeners: &[Probed]) -> Infallible {
     let limit = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero());
     match limit.filter(|_| notify::is_heard()) {
         Some(limit) => watch(listeners, limit / TRIES, notify::watchdog).await,
@@ -26,7 +25,7 @@ pub(crate) async fn feed(listeners: &[Endpoint]) -> Infallible {
 }
 
 /// Calls `alive` after each round in which all listeners answered.
-async fn watch(listeners: &[Endpoint], every: Duration, mut alive: impl FnMut()) -> Infallible {
+async fn watch(listeners: &[Probed], every: Duration, mut alive: impl FnMut()) -> Infallible {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -39,18 +38,18 @@ async fn watch(listeners: &[Endpoint], every: Duration, mut alive: impl FnMut())
 }
 
 /// Whether each listener answers a frame within `limit`; tells of those that don't.
-async fn all_answer(listeners: &[Endpoint], limit: Duration) -> bool {
+async fn all_answer(listeners: &[Probed], limit: Duration) -> bool {
     let mut probes = JoinSet::new();
-    for endpoint in listeners.iter().cloned() {
+    for listener in listeners.iter().cloned() {
         probes.spawn(async move {
-            let probed = round_trip(&endpoint, limit).await;
-            (endpoint, probed)
+            let probed = listener.round_trip(limit).await;
+            (listener, probed)
         });
     }
     let mut all = true;
-    for (endpoint, probed) in probes.join_all().await {
+    for (listener, probed) in probes.join_all().await {
         if let Err(error) = probed {
-            warn!(%endpoint, %error, "a listener does not answer");
+            warn!(endpoint = %listener.endpoint(), %error, "a listener does not answer");
             all = false;
         }
     }
@@ -71,11 +70,11 @@ mod tests {
     const EVERY: Duration = Duration::from_millis(20);
 
     /// Where a server answers until the runtime ends.
-    fn healthy() -> Endpoint {
+    fn healthy() -> Probed {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let endpoint = listener.local_addr().unwrap().into();
         tokio::spawn(serve(listener, Config::default(), std::future::pending::<()>()));
-        endpoint
+        Probed::Stream(endpoint)
     }
 
     #[tokio::test]
@@ -97,7 +96,8 @@ mod tests {
     #[tokio::test]
     async fn one_listener_that_accepts_and_never_answers_starves_it() {
         let stuck = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let listeners = [healthy(), stuck.local_addr().unwrap().into()];
+        let stuck_at = Probed::Stream(stuck.local_addr().unwrap().into());
+        let listeners = [healthy(), stuck_at];
         // Each round comes by here; it is over when the next one does.
         let rounds = async {
             let mut streams = Vec::new();

@@ -152,6 +152,11 @@ impl Volleyd {
         addresses.map(|address| address.parse().unwrap()).collect()
     }
 
+    /// Where the `at`th listener receives datagrams.
+    pub(crate) fn udp(&self, at: usize) -> SocketAddr {
+        self.endpoints[at].strip_prefix("udp://").unwrap().parse().unwrap()
+    }
+
     pub(crate) fn connect(&self) -> Peer {
         Peer::connect(self.address())
     }
@@ -184,6 +189,12 @@ impl Volleyd {
             Some(line) => line.clone(),
             None => self.wait_for_next(parts),
         }
+    }
+
+    /// A line of the log that has come by now and contains all of `parts`.
+    pub(crate) fn seen_so_far(&mut self, parts: &[&str]) -> Option<String> {
+        self.seen.extend(self.log.try_iter());
+        self.seen.iter().find(|line| fits(line, parts)).cloned()
     }
 
     /// The next line of the log to come that contains all of `parts`.

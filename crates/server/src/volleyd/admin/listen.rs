@@ -163,6 +163,7 @@ impl Place {
                 let address = UnixAddress::of(&socket.local_addr()?);
                 Ok(Self::Unix(address.ok_or(io::ErrorKind::AddrNotAvailable)?, socket))
             }
+            inherit::Socket::Udp(_) => Err(io::Error::other("HTTP is not spoken over UDP")),
         }
     }
 

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use volley_proto::Endpoint;
 
-use crate::probe::round_trip;
+use crate::probe::Probed;
 
 /// How long a frame may take through a listener that is alive. It takes well under a millisecond;
 /// whoever asks gives up after a second or more (in Kubernetes 1 s is the default).
@@ -19,7 +18,7 @@ pub(super) type Verdict = Result<(), String>;
 /// Looks at the listeners, one look at a time.
 #[derive(Debug)]
 pub(super) struct Liveness {
-    listeners: Vec<Endpoint>,
+    listeners: Vec<Probed>,
     /// For each frame.
     limit: Duration,
     /// The last look, which may still be under way.
@@ -27,11 +26,11 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
-    pub(super) fn of(listeners: Vec<Endpoint>) -> Self {
+    pub(super) fn of(listeners: Vec<Probed>) -> Self {
         Self::within(LIMIT, listeners)
     }
 
-    fn within(limit: Duration, listeners: Vec<Endpoint>) -> Self {
+    fn within(limit: Duration, listeners: Vec<Probed>) -> Self {
         // None is under way: its sender is gone.
         Self { listeners, limit, look: Mutex::new(watch::channel(None).1) }
     }
@@ -62,12 +61,12 @@ impl Liveness {
     }
 }
 
-async fn look_at(listeners: Vec<Endpoint>, limit: Duration) -> Verdict {
+async fn look_at(listeners: Vec<Probed>, limit: Duration) -> Verdict {
     let mut probes = JoinSet::new();
-    for endpoint in listeners {
+    for listener in listeners {
         probes.spawn(async move {
-            let probed = round_trip(&endpoint, limit).await;
-            probed.map_err(|error| format!("{endpoint}: {error}"))
+            let probed = listener.round_trip(limit).await;
+            probed.map_err(|error| format!("{}: {error}", listener.endpoint()))
         });
     }
     let mut wrong: Vec<_> = probes.join_all().await.into_iter().filter_map(Result::err).collect();
@@ -84,6 +83,7 @@ mod tests {
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
     use tokio::task::yield_now;
+    use volley_proto::Endpoint;
     use volley_server::{Config, ConnectionLimit, Server, bind};
 
     use super::*;
@@ -110,7 +110,8 @@ mod tests {
     #[tokio::test]
     async fn all_is_well_while_every_listener_answers() {
         let listeners = [served(Config::default()), served(Config::default())];
-        let endpoints = listeners.iter().map(|(endpoint, _)| endpoint.clone()).collect();
+        let endpoints = listeners.iter().map(|(endpoint, _)| Probed::Stream(endpoint.clone()));
+        let endpoints = endpoints.collect();
         let liveness = Liveness::within(LONG, endpoints);
         assert_eq!(liveness.look().await, Ok(()));
         for (_, handle) in listeners {
@@ -123,7 +124,7 @@ mod tests {
         let mut config = Config::default();
         config.connections = ConnectionLimit::new(0);
         let (endpoint, handle) = served(config);
-        assert_eq!(Liveness::within(LONG, vec![endpoint]).look().await, Ok(()));
+        assert_eq!(Liveness::within(LONG, vec![Probed::Stream(endpoint)]).look().await, Ok(()));
         assert_eq!(handle.books().refused(), 1);
     }
 
@@ -131,7 +132,8 @@ mod tests {
     async fn one_listener_that_does_not_answer_is_named() {
         let (good, _) = served(Config::default());
         let (bad, _listener) = silent().await;
-        let verdict = Liveness::within(SHORT, vec![good, bad.clone()]).look().await;
+        let verdict =
+            Liveness::within(SHORT, [good, bad.clone()].map(Probed::Stream).into()).look().await;
         assert_eq!(verdict, Err(format!("{bad}: no reply within 2s")));
     }
 
@@ -139,7 +141,7 @@ mod tests {
     async fn a_listener_that_is_gone_is_dead() {
         let (endpoint, listener) = silent().await;
         drop(listener);
-        let verdict = Liveness::within(LONG, vec![endpoint.clone()]).look().await;
+        let verdict = Liveness::within(LONG, vec![Probed::Stream(endpoint.clone())]).look().await;
         let error = verdict.unwrap_err();
         assert!(error.starts_with(&format!("{endpoint}: cannot connect: ")), "{error}");
     }
@@ -147,7 +149,7 @@ mod tests {
     #[tokio::test]
     async fn many_who_ask_at_once_share_one_look_and_the_next_one_is_new() {
         let (endpoint, listener) = silent().await;
-        let liveness = Arc::new(Liveness::within(LONG, vec![endpoint]));
+        let liveness = Arc::new(Liveness::within(LONG, vec![Probed::Stream(endpoint)]));
         for _ in 0..2 {
             let mut looks = JoinSet::new();
             for _ in 0..50 {

@@ -12,12 +12,15 @@ use prometheus_client::encoding::{
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
-use volley_server::{AcceptError, Books, End, Handle, Refusal, ServiceTimes};
+use volley_server::{
+    AcceptError, Books, DatagramBooks, DatagramHandle, Dropped, End, Handle, Refusal,
+};
 
 use super::Observed;
 use super::process::Process;
 use crate::logging;
 use crate::readiness::Stage;
+use crate::served::Served;
 
 /// Of what [`Metrics::encode`] gives.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -57,11 +60,18 @@ struct Daemon {
 impl Collector for Daemon {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut families = Families(encoder);
-        let listeners: Vec<_> = self.observed.handles.iter().map(Listener::look).collect();
+        let Served { streams, datagrams } = &self.observed.served;
+        let listeners: Vec<_> = streams.iter().map(Listener::look).collect();
         for metric in &METRICS_OF_LISTENERS {
             metric.encode(&listeners, &mut families)?;
         }
-        encode_service_times(&listeners, &mut families)?;
+        encode_service_times(streams, &mut families)?;
+        if !datagrams.is_empty() {
+            let listeners: Vec<_> = datagrams.iter().map(Listener::look_at_datagrams).collect();
+            for metric in &METRICS_OF_DATAGRAMS {
+                metric.encode(&listeners, &mut families)?;
+            }
+        }
         self.encode_limits(&mut families)?;
         self.encode_state(&mut families)?;
         self.process.encode(&mut families)
@@ -134,46 +144,49 @@ fn or_infinite(max: u64, none: u64) -> f64 {
 }
 
 /// A listener at the instant of the scrape.
-struct Listener {
+struct Listener<B> {
     endpoint: String,
-    books: Books,
-    service_times: ServiceTimes,
+    books: B,
 }
 
-impl Listener {
+impl Listener<Books> {
     fn look(handle: &Handle) -> Self {
-        Self {
-            endpoint: handle.endpoint().to_string(),
-            books: handle.books(),
-            service_times: handle.service_times(),
-        }
+        Self { endpoint: handle.endpoint().to_string(), books: handle.books() }
     }
+}
 
+impl Listener<DatagramBooks> {
+    fn look_at_datagrams(handle: &DatagramHandle) -> Self {
+        Self { endpoint: handle.endpoint().to_string(), books: handle.books() }
+    }
+}
+
+impl<B> Listener<B> {
     fn label(&self) -> (&'static str, &str) {
         ("listener", &self.endpoint)
     }
 }
 
 /// A metric that each listener has, from its books.
-struct Metric {
+struct Metric<B> {
     /// Without its unit, and without the `_total` of a counter, which both stand behind it.
     name: &'static str,
     unit: Option<Unit>,
     help: &'static str,
-    value: Value,
+    value: Value<B>,
 }
 
 /// What a metric shows of a listener's books.
-enum Value {
-    Counter(fn(&Books) -> u64),
-    Gauge(fn(&Books) -> u64),
+enum Value<B> {
+    Counter(fn(&B) -> u64),
+    Gauge(fn(&B) -> u64),
     /// A counter for each value of a label. Those that are 0 are there too: what appears only when
     /// it first happens can't be seen to rise.
-    Counters(&'static str, fn(&Books) -> Vec<(&'static str, u64)>),
+    Counters(&'static str, fn(&B) -> Vec<(&'static str, u64)>),
 }
 
-impl Metric {
-    fn encode(&self, listeners: &[Listener], families: &mut Families<'_>) -> fmt::Result {
+impl<B> Metric<B> {
+    fn encode(&self, listeners: &[Listener<B>], families: &mut Families<'_>) -> fmt::Result {
         let kind = match self.value {
             Value::Gauge(_) => MetricType::Gauge,
             Value::Counter(_) | Value::Counters(..) => MetricType::Counter,
@@ -205,7 +218,7 @@ impl Metric {
 
 /// In each scrape of each listener connections accepted = active + closed, and frames received =
 /// answered + dropped + pending.
-static METRICS_OF_LISTENERS: [Metric; 14] = [
+static METRICS_OF_LISTENERS: [Metric<Books>; 14] = [
     Metric {
         name: "volleyd_connections_accepted",
         unit: None,
@@ -297,6 +310,56 @@ static METRICS_OF_LISTENERS: [Metric; 14] = [
     },
 ];
 
+/// Of listeners that receive datagrams. In each scrape of each of them datagrams received = answered +
+/// dropped.
+static METRICS_OF_DATAGRAMS: [Metric<DatagramBooks>; 7] = [
+    Metric {
+        name: "volleyd_datagrams_received",
+        unit: None,
+        help: "Datagrams that were received. It and its like are there where a listener is of UDP.",
+        value: Value::Counter(|books| books.received),
+    },
+    Metric {
+        name: "volleyd_datagrams_answered",
+        unit: None,
+        help: "Datagrams whose reply was handed to the kernel.",
+        value: Value::Counter(|books| books.answered),
+    },
+    Metric {
+        name: "volleyd_datagrams_dropped",
+        unit: None,
+        help: "Datagrams that were received and got no reply, by why.",
+        value: Value::Counters("reason", |books| {
+            Dropped::ALL.map(|why| (why.label(), count(&books.dropped, why))).into()
+        }),
+    },
+    Metric {
+        name: "volleyd_datagrams_overflowed",
+        unit: None,
+        help: "Datagrams that the kernel threw away because the queue of the socket was full; they \
+               are not among those that were received.",
+        value: Value::Counter(|books| books.overflowed),
+    },
+    Metric {
+        name: "volleyd_datagram_receive_errors",
+        unit: None,
+        help: "How often receiving datagrams failed. None is lost by that.",
+        value: Value::Counter(|books| books.receive_errors),
+    },
+    Metric {
+        name: "volleyd_datagrams_received",
+        unit: Some(Unit::Bytes),
+        help: "Payload of the datagrams that were received.",
+        value: Value::Counter(|books| books.bytes_in),
+    },
+    Metric {
+        name: "volleyd_datagrams_sent",
+        unit: Some(Unit::Bytes),
+        help: "Payload of their replies.",
+        value: Value::Counter(|books| books.bytes_out),
+    },
+];
+
 fn by_end(counts: &BTreeMap<End, u64>) -> Vec<(&'static str, u64)> {
     End::all().map(|end| (end.label(), count(counts, end))).collect()
 }
@@ -305,7 +368,7 @@ fn count<K: Ord>(counts: &BTreeMap<K, u64>, key: K) -> u64 {
     counts.get(&key).copied().unwrap_or(0)
 }
 
-fn encode_service_times(listeners: &[Listener], families: &mut Families<'_>) -> fmt::Result {
+fn encode_service_times(handles: &[Handle], families: &mut Families<'_>) -> fmt::Result {
     let Families(encoder) = families;
     let mut family = encoder.encode_descriptor(
         "volleyd_service",
@@ -314,10 +377,10 @@ fn encode_service_times(listeners: &[Listener], families: &mut Families<'_>) -> 
         Some(&Unit::Seconds),
         MetricType::Histogram,
     )?;
-    for listener in listeners {
-        let times = &listener.service_times;
+    for handle in handles {
+        let (endpoint, times) = (handle.endpoint().to_string(), handle.service_times());
         let buckets: Vec<_> = times.buckets().collect();
-        family.encode_family(&[listener.label()])?.encode_histogram::<NoLabelSet>(
+        family.encode_family(&[("listener", &*endpoint)])?.encode_histogram::<NoLabelSet>(
             times.sum(),
             times.count(),
             &buckets,

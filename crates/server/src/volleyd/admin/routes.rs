@@ -44,10 +44,9 @@ pub(super) struct Routes {
 impl Routes {
     pub(super) fn new(observed: Observed) -> Self {
         let observed = Arc::new(observed);
-        let listeners = observed.handles.iter().map(|handle| handle.endpoint().clone()).collect();
         Self {
             metrics: Metrics::new(Arc::clone(&observed)),
-            liveness: Liveness::of(listeners),
+            liveness: Liveness::of(observed.served.probed()),
             observed,
         }
     }
@@ -109,7 +108,7 @@ impl Routes {
             Ok(limit) => limit,
             Err(wrong) => return text(StatusCode::BAD_REQUEST, format!("{wrong}\n")),
         };
-        match serde_json::to_string(&Listing::of(&self.observed.handles, limit)) {
+        match serde_json::to_string(&Listing::of(&self.observed.served.streams, limit)) {
             Ok(json) => respond(StatusCode::OK, JSON, json + "\n"),
             Err(error) => defect("the connections cannot be written", &error),
         }

@@ -34,6 +34,7 @@ Examples:
   volleyd --listen 127.0.0.1:0    let the system choose a port and print it
   volleyd --listen 0.0.0.0:7007 --listen '[::]:7007'
   volleyd --listen unix:/run/volley.sock --unix-mode 0600
+  volleyd --listen udp://127.0.0.1:7007 --listen 127.0.0.1:7007
   volleyd --admin 127.0.0.1:7008  metrics, health and more over HTTP
   volleyd --config volleyd.toml --check
   volleyd --print-config > volleyd.toml";
@@ -54,7 +55,7 @@ Exit codes:
   66        the configuration file can't be read
   68, 69    a name was not found; cannot bind
   74        stdout can't be written
-  78        the configuration file is bad, or no listener wants a passed socket
+  78        the configuration is bad, or no listener wants a passed socket
   130, 143  ended by a second signal";
 
 /// The flags that are no settings.

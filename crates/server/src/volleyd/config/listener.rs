@@ -59,15 +59,19 @@ impl Listener {
         access
     }
 
-    /// Why it may not listen at `endpoint`: it is without frames and open to the network, and
-    /// nobody has said that it may be.
+    /// Why it may not listen at `endpoint`: it is open to the network, without frames or without
+    /// connections, and nobody has said that it may be.
     pub(crate) fn refusal_of(&self, endpoint: &Endpoint) -> Option<String> {
         let settings = &self.settings;
         let is_raw = settings.framing.value == Framing::Raw;
-        (is_raw && !settings.allow_public_raw.value.0 && is_open(endpoint)).then(|| {
+        let (kind, flag, is_allowed) = match endpoint {
+            Endpoint::Udp(_) => ("UDP", "--allow-public-udp", settings.allow_public_udp.value.0),
+            _ if is_raw => ("raw", "--allow-public-raw", settings.allow_public_raw.value.0),
+            _ => return None,
+        };
+        (!is_allowed && is_open(endpoint)).then(|| {
             format!(
-                "{endpoint}: a raw listener is for this machine alone, unless --allow-public-raw \
-                 is given"
+                "{endpoint}: a {kind} listener is for this machine alone, unless {flag} is given"
             )
         })
     }

@@ -27,9 +27,9 @@ pub(crate) const LISTEN: Row = Row {
     default: "tcp://127.0.0.1:7007",
     example: "0.0.0.0:7007",
     brief: "Listen here",
-    help: "Where to listen, such as 0.0.0.0:7007, unix:/run/volley.sock or unix:@volley; can be given \
-           more than once. Port 0 lets the system choose. By default on the sockets that a service \
-           manager passes, if it does",
+    help: "Where to listen, such as 0.0.0.0:7007, udp://127.0.0.1:7007, unix:/run/volley.sock or \
+           unix:@volley; can be given more than once. Port 0 lets the system choose. By default on the \
+           sockets that a service manager passes, if it does",
     ..Row::of::<Endpoint>(Scope::Process)
 };
 
@@ -203,6 +203,15 @@ settings! {
             brief: "Take raw from the network",
             help: "Lets a raw listener be open to the network",
         }
+        allow_public_udp: Switch {
+            key: "allow-public-udp",
+            group: Listeners,
+            default: "off",
+            example: "on",
+            brief: "Take UDP from the network",
+            help: "Lets a UDP listener be open to the network, where whoever forges the source of a \
+                   datagram has the reply sent there",
+        }
         unix_mode: Mode {
             key: "unix-mode",
             group: Listeners,
@@ -263,6 +272,16 @@ settings! {
             example: "1MiB",
             brief: "Bytes/s per connection",
             help: "Bytes per second that a connection is read at",
+        }
+        datagram_rate: Auto<Option<Rate>> {
+            key: "datagram-rate",
+            group: Limits,
+            reloadable: true,
+            default: "auto",
+            example: "5k",
+            brief: "Datagrams/s per source",
+            help: "Datagrams per second of each source that a UDP listener answers; auto is off on \
+                   loopback addresses and 1k elsewhere",
         }
         first_frame_timeout: Option<Duration> {
             key: "first-frame-timeout",

@@ -99,6 +99,7 @@ impl<T: Automatic + Copy> Auto<T> {
 impl<T: Automatic> Value for Auto<T> {
     const NAME: &'static str = T::NAME;
     const FORM: Form = T::FORM;
+    const TAKES_OFF: bool = T::TAKES_OFF;
 
     fn parse(text: &str) -> Result<Self, String> {
         if text == "auto" {

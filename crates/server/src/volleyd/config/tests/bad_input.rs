@@ -120,7 +120,7 @@ fn what_else_can_be_wrong_with_a_file() {
         ),
         (
             "listen = 'tls://x:1'",
-            "1:10: `listen`: tls:// is not supported yet: only tcp:// and unix: are",
+            "1:10: `listen`: tls:// is not supported yet: only tcp://, udp:// and unix: are",
         ),
         ("listen = ['127.0.0.1:0', 'x']", "1:26: `listen`: `x` has no port: write x:7007"),
         (

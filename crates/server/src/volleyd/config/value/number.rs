@@ -150,6 +150,11 @@ impl Value for Rate {
     }
 }
 
+/// Of each source of a listener.
+impl Automatic for Option<Rate> {
+    const BY: &'static str = "address";
+}
+
 /// A part of a whole, in percent from 0 to 100.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Percent(f64);
