@@ -17,15 +17,15 @@ use crate::report::{self, Report, Row};
 pub(crate) struct Args {
     /// The loads, separated by blanks, each as CONNECTIONS,PIPELINE,SIZE
     #[arg(long, value_name = "LOADS", default_value = grid::DEFAULT)]
-    grid: Grid,
+    pub(crate) grid: Grid,
 
     /// How often each is measured under each load
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    rounds: u32,
+    pub(crate) rounds: u32,
 
     /// How long each measurement takes
     #[arg(long, default_value = "1", value_parser = parse_seconds)]
-    seconds: Duration,
+    pub(crate) seconds: Duration,
 }
 
 /// What one measurement is to be.

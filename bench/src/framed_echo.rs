@@ -28,7 +28,7 @@ async fn serve(args: &listening::Args) -> Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(address.into()).with_context(|| format!("cannot bind {address}"))?;
     let listener = socket.listen(listening::BACKLOG).context("cannot listen")?;
-    listening::announce(listener.local_addr()?)?;
+    listening::announce(&listener.local_addr()?.into())?;
     loop {
         let (stream, _) = listener.accept().await.context("cannot accept")?;
         // Its end, good or bad, shows at the other side.

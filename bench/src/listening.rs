@@ -28,14 +28,15 @@ impl Args {
     }
 }
 
-/// Prints the line on stdout. To be called as soon as connections are accepted.
+/// Prints the line on stdout. To be called as soon as connections are accepted, or datagrams
+/// received.
 ///
 /// # Errors
 ///
 /// When stdout cannot be written.
-pub(crate) fn announce(address: SocketAddr) -> io::Result<()> {
+pub(crate) fn announce(endpoint: &Endpoint) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{WORD}{}", Endpoint::from(address))?;
+    writeln!(stdout, "{WORD}{endpoint}")?;
     stdout.flush()
 }
 
@@ -49,8 +50,9 @@ pub(crate) fn parse(line: &str) -> Result<SocketAddrV4> {
         .strip_prefix(WORD)
         .with_context(|| format!("instead of where it listens it printed `{line}`"))?;
     match endpoint.parse::<Endpoint>()? {
-        Endpoint::Tcp(Address::Socket(SocketAddr::V4(address))) => Ok(address),
-        other => bail!("{other} is no TCP endpoint on an IPv4 address"),
+        Endpoint::Tcp(Address::Socket(SocketAddr::V4(address)))
+        | Endpoint::Udp(Address::Socket(SocketAddr::V4(address))) => Ok(address),
+        other => bail!("{other} is no endpoint of TCP or UDP on an IPv4 address"),
     }
 }
 
@@ -60,8 +62,9 @@ mod tests {
 
     #[test]
     fn reads_where_a_server_listens() {
-        let address = parse("listening tcp://127.0.0.1:41231").unwrap();
-        assert_eq!(address, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 41231));
+        for line in ["listening tcp://127.0.0.1:41231", "listening udp://127.0.0.1:41231"] {
+            assert_eq!(parse(line).unwrap(), SocketAddrV4::new(Ipv4Addr::LOCALHOST, 41231));
+        }
     }
 
     #[test]

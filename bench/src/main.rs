@@ -1,8 +1,9 @@
 //! Measures how near servers and load generators of length-prefixed frames come to the limit of the
 //! machine.
 //!
-//! Here is only the command line. A visible mode (`server`, `load`, `client`, `idle`, `fairness`) starts this same program
-//! again for each side of a measurement, as one of the hidden subcommands.
+//! Here is only the command line. A visible mode (`server`, `load`, `client`, `udp`, `idle`,
+//! `fairness`) starts this same program again for each side of a measurement, as one of the hidden
+//! subcommands.
 
 mod child;
 mod client;
@@ -18,16 +19,19 @@ mod listening;
 mod load;
 mod pin;
 mod pinned;
+mod plain_udp;
 mod program;
 mod raw_echo;
 mod raw_idle;
 mod raw_load;
+mod raw_udp_load;
 mod received;
 mod report;
 mod rss;
 mod server;
 mod stats;
 mod target;
+mod udp;
 mod words;
 
 use clap::{Parser, Subcommand};
@@ -51,6 +55,8 @@ enum Mode {
     Client(client::Args),
     /// Resident bytes of each server per idle connection
     Idle(idle::Args),
+    /// Datagrams per second of the daemon, as a ratio to a plain loop
+    Udp(udp::Args),
     /// How long 100 connections wait beside one that floods the daemon, and without it
     Fairness(fairness::Args),
 
@@ -63,6 +69,12 @@ enum Mode {
     /// The server that people write first: Tokio, Framed, one send per reply
     #[command(hide = true)]
     FramedEcho(listening::Args),
+    /// The server of datagrams that people write first: Tokio, recv_from and send_to
+    #[command(hide = true)]
+    PlainUdp(listening::Args),
+    /// The limit of a load generator for datagrams: sends many at once, counts what comes back
+    #[command(hide = true)]
+    RawUdpLoad(raw_udp_load::Args),
     /// The limit of a load generator: sends batches, counts bytes
     #[command(hide = true)]
     RawLoad(raw_load::Args),
@@ -80,10 +92,13 @@ fn main() -> Exit {
         Mode::Load(args) => load::run(&args),
         Mode::Client(args) => client::run(&args),
         Mode::Idle(args) => idle::run(&args),
+        Mode::Udp(args) => udp::run(&args),
         Mode::Fairness(args) => fairness::run(&args),
         Mode::Pinned(args) => pinned::run(&args),
         Mode::RawEcho(args) => raw_echo::run(&args),
         Mode::FramedEcho(args) => framed_echo::run(&args),
+        Mode::PlainUdp(args) => plain_udp::run(&args),
+        Mode::RawUdpLoad(args) => raw_udp_load::run(&args),
         Mode::RawLoad(args) => raw_load::run(&args),
         Mode::RawIdle(args) => raw_idle::run(&args),
         Mode::Flood(args) => flood::run(&args),

@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     add(&epoll, &listener, LISTENER)?;
     add(&epoll, &end, END)?;
-    listening::announce(SocketAddr::try_from(getsockname(&listener)?)?)?;
+    listening::announce(&SocketAddr::try_from(getsockname(&listener)?)?.into())?;
 
     let mut connections = Connections { open: Slab::new(), uncounted: args.uncounted };
     let mut meter = Meter::default();

@@ -109,6 +109,15 @@ impl Target {
         Self::own("framed-echo", [])
     }
 
+    /// What people write first for datagrams: Tokio, `recv_from` and `send_to`.
+    ///
+    /// # Errors
+    ///
+    /// When the system doesn't tell where this program is.
+    pub(crate) fn plain_udp() -> Result<Self> {
+        Self::own("plain-udp", [])
+    }
+
     /// A server that says where it listens.
     pub(crate) fn announcing(name: &str, command: Vec<OsString>) -> Self {
         Self { name: name.to_owned(), reply_size: None, command: Command::Announces(command) }

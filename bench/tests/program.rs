@@ -132,6 +132,22 @@ fn compares_servers_under_each_load_of_the_grid() {
 }
 
 #[test]
+fn counts_the_datagrams_that_come_back_apart_or_joined() {
+    for how in [&["--joined"][..], &[]] {
+        let grid = ["--grid", "1,64,64 3,5,1000 2,1,0", "--rounds", "1", "--seconds", "0.05"];
+        let output = run(&[&["udp", "--daemon", "none"], &grid[..], how].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let rows = rows(&output);
+        assert_eq!(rows[0], ["connections", "pipeline", "size", "plain-udp/s"]);
+        let loads = [["1", "64", "64"], ["3", "5", "1000"], ["2", "1", "0"]];
+        for (row, load) in rows[2..5].iter().zip(loads) {
+            assert_eq!(row[..3], load);
+            assert_is_a_figure(&row[3]);
+        }
+    }
+}
+
+#[test]
 fn moves_batches_that_fit_into_no_socket() {
     let grid = ["--grid", "2,32,1048576", "--rounds", "1", "--seconds", "0.1"];
     let output = run(&[&["server", "--daemon", "none"], &grid[..]].concat());
