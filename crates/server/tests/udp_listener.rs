@@ -8,8 +8,12 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::time::Instant;
 
-use common::{Client, Peer, Volleyd, exit_of, exit_of_command, pass, pattern};
+use common::{
+    Client, LIMIT, Peer, Volleyd, exit_of, exit_of_command, pass, pattern, program_is_missing,
+};
+use quinn_udp::{Transmit, UdpSocketState};
 use rustix::process::{
     Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper,
     waitpid,
@@ -222,7 +226,8 @@ fn a_socket_that_is_passed_is_served_by_the_listener_of_its_name_or_address() {
     Client::to(addresses[0]).echoes(&[7; 32]);
 }
 
-/// A daemon whose successor is waited for, too.
+/// A daemon and what runs beside it: its successor, or strace, which would leave it behind. Dropped,
+/// all are killed.
 struct Family(Volleyd);
 
 impl Family {
@@ -233,12 +238,105 @@ impl Family {
     }
 }
 
+impl Family {
+    /// Ends the one that strace has started, and strace with it.
+    #[track_caller]
+    fn finish_traced(mut self) {
+        let children = format!("/proc/{0}/task/{0}/children", self.0.pid());
+        let traced = fs::read_to_string(children).unwrap();
+        let traced = Pid::from_raw(traced.trim().parse().unwrap()).unwrap();
+        kill_process(traced, Signal::TERM).unwrap();
+        assert_eq!(self.0.wait().code(), Some(0));
+    }
+}
+
 impl Drop for Family {
     fn drop(&mut self) {
         let group = Pid::from_raw(self.0.pid().try_into().unwrap()).unwrap();
         // All may have gone already.
         let _ = kill_process_group(group, Signal::KILL);
     }
+}
+
+/// Has the system fail the first `calls` of a kind with `error`.
+fn under_strace(call: &str, error: &str, calls: u32) -> Option<Family> {
+    if program_is_missing("strace") {
+        return None;
+    }
+    let inject = format!("inject={call}:error={error}:when=1..{calls}");
+    // Not to be told of each call.
+    let arguments = ["-f", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject];
+    let mut command = Volleyd::command_through("strace", &arguments);
+    command.args(["--threads", "1"]);
+    Some(Family::start(command))
+}
+
+#[test]
+fn what_the_system_says_to_a_reply_harms_only_that_one() {
+    for (error, why) in [
+        ("ENOBUFS", "blocked"),
+        ("EMSGSIZE", "too_large"),
+        ("ENETUNREACH", "unsent"),
+        ("ECONNREFUSED", "unsent"),
+        ("EPERM", "unsent"),
+    ] {
+        let Some(mut family) = under_strace("sendmsg", error, 2) else { return };
+        let daemon = &mut family.0;
+        let client = Client::to(daemon.udp(0));
+        client.send(b"first");
+        daemon.wait_for(&["WARN", "cannot send replies", "len=5"]);
+        client.send(b"again");
+        let deadline = Instant::now() + LIMIT;
+        while dropped(daemon, why) < 2.0 {
+            assert!(Instant::now() < deadline, "{error}");
+        }
+        client.echoes(b"third");
+        family.finish_traced();
+    }
+}
+
+#[test]
+fn replies_that_are_refused_together_are_sent_one_by_one() {
+    let Some(family) = under_strace("sendmsg", "EMSGSIZE", 1) else { return };
+    let daemon = &family.0;
+    let client = Client::to(daemon.udp(0));
+    let state = UdpSocketState::new((&client.socket).into()).unwrap();
+    client.socket.set_nonblocking(false).unwrap();
+    let joined = Transmit {
+        destination: daemon.udp(0),
+        ecn: None,
+        contents: b"firstagain",
+        segment_size: Some(5),
+        src_ip: None,
+    };
+    state.try_send((&client.socket).into(), &joined).unwrap();
+    client.expect(b"first");
+    client.expect(b"again");
+    assert_eq!(dropped(daemon, "too_large"), 0.0);
+    family.finish_traced();
+}
+
+#[test]
+fn what_the_system_says_to_receiving_harms_no_datagram() {
+    for error in ["ENOMEM", "ECONNREFUSED", "EHOSTUNREACH", "EINTR"] {
+        let Some(family) = under_strace("recvmmsg", error, 2) else { return };
+        let daemon = &family.0;
+        let client = Client::to(daemon.udp(0));
+        (0..5).for_each(|n| client.echoes(&[n]));
+        let errors = if error == "EINTR" { 0.0 } else { 2.0 };
+        assert_eq!(count(daemon, "volleyd_datagram_receive_errors_total", &[]), errors, "{error}");
+        family.finish_traced();
+    }
+}
+
+#[test]
+fn a_reply_waits_until_there_is_room_for_it() {
+    let Some(family) = under_strace("sendmsg", "EAGAIN", 1) else { return };
+    let daemon = &family.0;
+    let client = Client::to(daemon.udp(0));
+    client.echoes(b"hello");
+    assert_eq!(count(daemon, "volleyd_datagrams_answered_total", &[]), 1.0);
+    family.finish_traced();
 }
 
 #[test]
