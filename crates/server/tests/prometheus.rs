@@ -174,7 +174,9 @@ fn every_query_of_the_dashboard_and_of_the_rules_finds_something() {
     if program_is_missing("prometheus") {
         return;
     }
-    let daemon = Volleyd::start(&[]);
+    let mut command = Volleyd::command();
+    command.args(["--listen", "127.0.0.1:0", "--listen", "udp://127.0.0.1:0"]);
+    let daemon = Volleyd::spawn(command, 2);
     let prometheus = Prometheus::start(&daemon);
     // It takes the page for OpenMetrics, and all of it.
     prometheus.find("up{job=\"volleyd\"} == 1");

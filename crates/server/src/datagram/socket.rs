@@ -15,8 +15,8 @@ use tokio::time::{Instant, timeout_at};
 use super::received::Received;
 
 /// How many bytes the kernel is asked to hold until they are received; it cuts this down to
-/// net.core.rmem_max. A small datagram counts as some 800 bytes of it, so that a thread which is
-/// kept from running for 5 ms loses nothing at a million datagrams a second.
+/// net.core.rmem_max, and grants twice as much. A small datagram counts as some 800 bytes of it, so
+/// a thread that is kept from running for 10 ms loses nothing at a million datagrams a second.
 const QUEUE_LEN: usize = 4 << 20;
 
 /// How many datagrams its queue may hold at most: the kernel grants twice what is asked for, and
