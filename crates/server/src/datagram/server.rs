@@ -206,7 +206,11 @@ impl DatagramServer {
         for arrival in received.arrivals() {
             let Arrival { source, destination, .. } = arrival;
             let refusal = refusal(source, destination, self.address.port());
-            let received_at = nanos_since_epoch(arrival.at);
+            let received_at = match config.reply {
+                ReplyKind::Ack => nanos_since_epoch(arrival.at),
+                // Only a receipt tells.
+                ReplyKind::Echo => 0,
+            };
             for datagram in arrival.datagrams() {
                 let payload = &way.received[datagram.clone()];
                 way.tally.receive(payload.len());

@@ -56,6 +56,8 @@ pub(crate) struct BatchSocket {
     io: Arc<UdpSocket>,
     state: UdpSocketState,
     wanted: Wanted,
+    /// Whether the kernel joins replies, as far as it said in the beginning.
+    joins: bool,
     /// Since when replies are sent one by one, although the kernel said that it joins them.
     apart_since: Option<Instant>,
 }
@@ -74,7 +76,8 @@ impl BatchSocket {
         // What the system grants will have to do.
         let _ = SockRef::from(&io).set_recv_buffer_size(QUEUE_LEN);
         let state = prepare(&io, wanted)?;
-        Ok(Self { io: Arc::new(io), state, wanted, apart_since: None })
+        let joins = state.max_gso_segments() > 1;
+        Ok(Self { io: Arc::new(io), state, wanted, joins, apart_since: None })
     }
 
     pub(crate) fn downgrade(&self) -> Weak<UdpSocket> {
@@ -129,7 +132,7 @@ impl BatchSocket {
     /// Tries anew what the kernel has refused once, perhaps only for one source: to take joined
     /// datagrams.
     pub(crate) fn recover(&mut self, now: Instant) {
-        if self.longest_train() > 1 {
+        if !self.joins || self.longest_train() > 1 {
             self.apart_since = None;
             return;
         }
@@ -212,5 +215,37 @@ mod meminfo {
 
     pub(super) fn drops(socket: &impl AsFd) -> Option<u32> {
         Some(MemInfoOption.get(&socket.as_fd()).ok()?[DROPS])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn replies_are_joined_again_a_second_after_the_kernel_refused_to() {
+        let io = bind_udp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let destination = io.local_addr().unwrap();
+        let mut socket = BatchSocket::new(io, Wanted { destination: false, time: false }).unwrap();
+        let longest = socket.longest_train();
+        if longest == 1 {
+            println!("skipped: the system joins no datagrams");
+            return;
+        }
+        let now = Instant::now();
+        // From an address that no host has.
+        let transmit = Transmit {
+            destination,
+            ecn: None,
+            contents: b"hello",
+            segment_size: None,
+            src_ip: Some([224, 0, 0, 1].into()),
+        };
+        let error = socket.send(&transmit, now + LONGEST_WAIT).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        for (after, expected) in [(0, 1), (999, 1), (1000, longest)] {
+            socket.recover(now + Duration::from_millis(after));
+            assert_eq!(socket.longest_train(), expected, "after {after} ms");
+        }
     }
 }
