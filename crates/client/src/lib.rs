@@ -33,6 +33,8 @@ mod datagram_stream;
 mod datagrams;
 mod deadline;
 mod error;
+#[cfg(feature = "advice")]
+pub mod flags;
 mod inbox;
 mod local;
 mod receiver;

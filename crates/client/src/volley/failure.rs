@@ -7,6 +7,7 @@ use std::time::Duration;
 use volley_cli::{Exit, format_duration, printable};
 use volley_client::Error;
 use volley_client::advice::{exit, with_hint};
+use volley_client::flags::FlagsError;
 use volley_proto::ReplyKind;
 
 /// Why the program does not exit 0.
@@ -30,6 +31,8 @@ pub(crate) enum Failure {
     /// What the user wants to be sent cannot be.
     #[error("{message}")]
     Input { message: String, exit: Exit },
+    #[error(transparent)]
+    Flags(#[from] FlagsError),
     #[error("{0}")]
     Usage(String),
     #[error("cannot write to stdout: {source}")]
@@ -53,6 +56,7 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Client(error) => exit(error),
+            Self::Flags(error) => error.exit(),
             Self::Mismatches { .. }
             | Self::Lost { .. }
             | Self::Duplicates { .. }

@@ -30,19 +30,21 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use volley_client::flags::Approach;
 
 pub(crate) use self::args::PingArgs;
 use self::board::Board;
 use self::event::{Report, reporters};
 use self::payload::Payloads;
 use self::target::Target;
-use crate::failure::Failure;
+use crate::failure::{Failure, tell};
 use crate::signals::Signals;
 
 pub(crate) async fn run(args: PingArgs, mut signals: Signals) -> Result<(), Failure> {
     let mut quit = signal(SignalKind::quit()).map_err(|source| Failure::Setup { source })?;
+    let approach = args.connect_flags.approach(&args.targets, tell)?;
     let args = Arc::new(args);
-    let (mut tasks, mut reports) = start(&args);
+    let (mut tasks, mut reports) = start(&args, &approach);
     let mut board = Board::new(args);
     let end = board.listen(&mut reports, &mut signals, &mut quit).await;
     stop(&mut tasks).await;
@@ -53,13 +55,13 @@ pub(crate) async fn run(args: PingArgs, mut signals: Signals) -> Result<(), Fail
 }
 
 /// Starts a task per target.
-fn start(args: &Arc<PingArgs>) -> (JoinSet<()>, mpsc::Receiver<Report>) {
+fn start(args: &Arc<PingArgs>, approach: &Approach) -> (JoinSet<()>, mpsc::Receiver<Report>) {
     let (reporters, reports) = reporters(args.targets.len());
     let payloads = Payloads::new(args.size);
     let mut tasks = JoinSet::new();
     for (endpoint, reporter) in args.targets.iter().cloned().zip(reporters) {
         let (args, payloads) = (Arc::clone(args), payloads.for_another());
-        let target = Target { endpoint, args, payloads, reporter };
+        let target = Target { endpoint, args, approach: approach.clone(), payloads, reporter };
         if target.args.connect {
             tasks.spawn(fresh::run(target));
         } else {

@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use volley_cli::Exit;
+use volley_client::flags::Approach;
 
 pub(crate) use args::ScriptArgs;
 use error::ScriptError;
@@ -37,7 +38,7 @@ use player::Player;
 use report::Reports;
 use statement::Script;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, tell};
 use crate::signals::Signals;
 use crate::wire::Wire;
 
@@ -52,6 +53,8 @@ pub(crate) async fn run(args: ScriptArgs, mut signals: Signals) -> Result<(), Fa
         read = read => read.map_err(|error| Failure::Setup { source: error.into() })??,
         signal = signals.next() => return Err(signal),
     };
+    let endpoints = scripts.iter().flat_map(|script| script.endpoints(&args.to));
+    let approach = args.connect.approach(endpoints, tell)?;
     if args.check {
         return Ok(());
     }
@@ -60,7 +63,7 @@ pub(crate) async fn run(args: ScriptArgs, mut signals: Signals) -> Result<(), Fa
     let start = Instant::now();
     let mut outcomes = Vec::new();
     let ended = tokio::select! {
-        played = play_all(&args, &scripts, &mut reports, &mut outcomes) => played,
+        played = play_all(&args, &approach, &scripts, &mut reports, &mut outcomes) => played,
         signal = signals.next() => Err(signal),
     };
     for (number, script) in (1..).zip(&scripts).skip(outcomes.len()) {
@@ -122,6 +125,7 @@ fn read_all(paths: &[PathBuf]) -> Result<Vec<Script>, Failure> {
 /// Plays the scripts in turn, and reports each as soon as it has been played.
 async fn play_all(
     args: &ScriptArgs,
+    approach: &Approach,
     scripts: &[Script],
     reports: &mut Reports,
     outcomes: &mut Vec<Outcome>,
@@ -132,7 +136,7 @@ async fn play_all(
             wire.note(&script.name);
         }
         let start = Instant::now();
-        let played = Player::new(&args.to, args.timeout, wire.clone()).play(script).await;
+        let played = Player::new(&args.to, approach, args.timeout, wire.clone()).play(script).await;
         let elapsed = start.elapsed();
         let verdict = match played {
             Ok(()) => Verdict::Passed,

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
+use volley_client::flags::Approach;
 use volley_client::{Hello, Options, Tap};
 use volley_proto::{Endpoint, ReplyKind};
 
@@ -53,7 +54,8 @@ pub(crate) async fn run(args: SendArgs, mut signals: Signals) -> Result<(), Fail
     let flight = Flight::new(args.pipeline, window);
     let longest = args.deadline.unwrap_or(Duration::MAX);
     let mut over = pin!(sleep(longest));
-    let mut volley = volley(args, input, &flight, &mut output);
+    let approach = args.connect.approach([&args.to], tell)?;
+    let mut volley = volley(args, &approach, input, &flight, &mut output);
     let outcome = tokio::select! {
         outcome = volley.run() => outcome,
         signal = signals.next() => Err(signal),
@@ -96,6 +98,7 @@ impl Volley<'_> {
 
 fn volley<'a>(
     args: SendArgs,
+    approach: &Approach,
     input: Input,
     flight: &'a Flight,
     output: &'a mut Output,
@@ -107,6 +110,7 @@ fn volley<'a>(
     options.reply_timeout = args.timeout;
     options.reply = wanted.unwrap_or_default();
     options.hello = (!args.no_hello).then(|| Hello { wanted, name: "volley send".to_owned() });
+    approach.apply(&mut options);
     options.tap = wire.clone().map(|wire| wire as Arc<dyn Tap>);
     let check = match args.expect {
         _ if args.no_check => Check::Nothing,

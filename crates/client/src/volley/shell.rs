@@ -36,6 +36,7 @@ pub(crate) async fn run(args: ShellArgs, mut signals: Signals) -> Result<(), Fai
     }
     let wire = Wire::new(args.verbose).map(Arc::new);
     let mut options = args.terms.options("volley shell", args.timeout);
+    args.connect.approach([&args.to], tell)?.apply(&mut options);
     options.tap = wire.clone().map(|wire| wire as Arc<dyn Tap>);
     let mut link = Link::new(args.to.clone(), args.terms, options, wire);
     let agreed = tokio::select! {

@@ -9,6 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, timeout_at};
 use volley_cli::{Exit, format_duration, parse_timeout};
 use volley_client::advice::parse_any_endpoint;
+use volley_client::flags::{Approach, ConnectFlags};
 use volley_client::{Arrival, Connection, Datagrams, Error, Options, Sent};
 use volley_proto::{Endpoint, Receipt};
 
@@ -56,6 +57,9 @@ pub(crate) struct WaitArgs {
     #[command(flatten)]
     terms: Terms,
 
+    #[command(flatten)]
+    connect: ConnectFlags,
+
     /// Say on stderr when each target has answered
     #[arg(short, long)]
     verbose: bool,
@@ -72,16 +76,17 @@ pub(crate) struct WaitArgs {
 }
 
 pub(crate) async fn run(args: WaitArgs, mut signals: Signals) -> Result<(), Failure> {
+    let approach = args.connect.approach(&args.targets, tell)?;
     tokio::select! {
-        outcome = wait_for_all(&args) => outcome,
+        outcome = wait_for_all(&args, &approach) => outcome,
         signal = signals.next() => Err(signal),
     }
 }
 
-async fn wait_for_all(args: &WaitArgs) -> Result<(), Failure> {
+async fn wait_for_all(args: &WaitArgs, approach: &Approach) -> Result<(), Failure> {
     let start = Instant::now();
     let mut waits: FuturesUnordered<_> =
-        args.targets.iter().map(|target| Wait { target, args, start }.run()).collect();
+        args.targets.iter().map(|target| Wait { target, args, approach, start }.run()).collect();
     let mut missing: Vec<_> = args.targets.iter().collect();
     let mut late = false;
     let patience = sleep(PATIENCE);
@@ -113,13 +118,14 @@ fn waiting_for(missing: &[&Endpoint], args: &WaitArgs) -> String {
 struct Wait<'a> {
     target: &'a Endpoint,
     args: &'a WaitArgs,
+    approach: &'a Approach,
     start: Instant,
 }
 
 impl<'a> Wait<'a> {
     /// Attempts until the target has answered. Otherwise says what it did last.
     async fn run(self) -> Result<&'a Endpoint, String> {
-        let Self { target, args, start } = self;
+        let Self { target, args, start, .. } = self;
         let mut backoff = Backoff::new(args.interval);
         let whole = args.timeout.min(LONGEST_ATTEMPT);
         let mut limit = whole;
@@ -152,7 +158,8 @@ impl<'a> Wait<'a> {
     async fn attempt(&self, limit: Duration) -> Result<(), Failure> {
         let end = Instant::now() + limit;
         let terms = self.args.terms;
-        let options = terms.options("volley wait", limit);
+        let mut options = terms.options("volley wait", limit);
+        self.approach.apply(&mut options);
         if matches!(self.target, Endpoint::Udp(_)) {
             return match timeout_at(end, exchange_datagram(self.target, &options)).await {
                 Ok(exchanged) => Ok(exchanged?),

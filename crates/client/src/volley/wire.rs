@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use volley_cli::{format_duration, printable};
-use volley_client::{Direction, Passing, StreamAddress, Tap};
+use volley_client::{Direction, Handshake, Passing, StreamAddress, Tap};
 use volley_proto::Control;
 
 use crate::dump;
@@ -39,6 +39,14 @@ impl Wire {
             (Ok(StreamAddress::Unix(None)), Ok(peer)) => self.note(&format!("connected to {peer}")),
             (Ok(local), Ok(peer)) => self.note(&format!("connected from {local} to {peer}")),
             _ => {}
+        }
+    }
+
+    /// Shows what came of a TLS handshake, if there was one.
+    pub(crate) fn note_handshake(&self, handshake: Option<&Handshake>) {
+        if let Some(handshake) = handshake {
+            let ms = handshake.took.as_secs_f64() * 1e3;
+            self.note(&format!("{handshake} in {ms:.3} ms"));
         }
     }
 

@@ -15,6 +15,9 @@ mod shell;
 mod signals;
 mod stdin;
 mod terminal;
+mod tls;
+#[path = "../scripted/tls.rs"]
+mod tls_server;
 mod unix;
 mod wait;
 

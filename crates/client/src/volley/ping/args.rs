@@ -8,6 +8,7 @@ use clap::ValueHint;
 use volley_cli::{parse_bytes, parse_count, parse_seconds};
 use volley_client::Options;
 use volley_client::advice::parse_any_endpoint;
+use volley_client::flags::ConnectFlags;
 use volley_proto::{Endpoint, MaxFrame};
 
 use crate::args::HELP;
@@ -78,6 +79,9 @@ pub(crate) struct PingArgs {
 
     #[command(flatten)]
     terms: Terms,
+
+    #[command(flatten)]
+    pub(crate) connect_flags: ConnectFlags,
 
     /// Only addresses of IPv4
     #[arg(short = '4', long, conflicts_with = "ipv6")]

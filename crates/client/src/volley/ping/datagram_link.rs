@@ -1,7 +1,6 @@
 //! A UDP socket from which pings fly. There is no connection that could end.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 use volley_client::advice::with_hint;
@@ -11,6 +10,7 @@ use volley_proto::{DatagramReply, ReplyKind};
 use super::flight::{Flight, Landing};
 use super::link::{Arrival, LAST_LOOK, NotSent};
 use super::payload::Payloads;
+use super::way::Took;
 
 /// A socket with pings in flight.
 #[derive(Debug)]
@@ -20,12 +20,12 @@ pub(crate) struct DatagramLink {
     flight: Flight,
     /// What the system has heard of pings before, which it told when another was sent.
     unreachable: Option<String>,
-    took: Duration,
+    took: Took,
 }
 
 impl DatagramLink {
     /// `took` is how long it was until a ping could be sent.
-    pub(crate) fn new(socket: Datagrams, payloads: Payloads, took: Duration) -> Self {
+    pub(crate) fn new(socket: Datagrams, payloads: Payloads, took: Took) -> Self {
         let flight = Flight::of_datagrams(socket.reply_kind(), payloads.clone());
         Self { socket, payloads, flight, unreachable: None, took }
     }
@@ -38,7 +38,7 @@ impl DatagramLink {
         self.socket.reply_kind()
     }
 
-    pub(crate) const fn took(&self) -> Duration {
+    pub(crate) const fn took(&self) -> Took {
         self.took
     }
 

@@ -48,6 +48,8 @@ pub(crate) enum Event {
         rtt: Duration,
         #[serde(rename = "connect_ns", serialize_with = "nanos_or_null")]
         connect: Option<Duration>,
+        #[serde(rename = "handshake_ns", serialize_with = "nanos_or_null")]
+        handshake: Option<Duration>,
         reordered: bool,
     },
     /// No right reply in time.

@@ -18,6 +18,7 @@ use volley_proto::{
 
 use super::flight::{Flight, Landing};
 use super::payload::Payloads;
+use super::way::Took;
 
 /// How long a reply too many is looked out for after the last one, at a server that does not close
 /// when the client does.
@@ -41,7 +42,7 @@ pub(crate) struct Link {
     reply: ReplyKind,
     max_frame: MaxFrame,
     going_away: bool,
-    took: Duration,
+    took: Took,
 }
 
 /// What a server has done.
@@ -74,7 +75,7 @@ pub(crate) enum NotSent {
 
 impl Link {
     /// `took` is how long it was until a ping could be sent.
-    pub(crate) fn new(opened: Opened, payloads: Payloads, took: Duration) -> Self {
+    pub(crate) fn new(opened: Opened, payloads: Payloads, took: Took) -> Self {
         let (read, write) = opened.stream.into_split();
         let read = AsyncReadExt::chain(Cursor::new(opened.early), read);
         Self {
@@ -103,7 +104,7 @@ impl Link {
     }
 
     /// How long it was until a ping could be sent.
-    pub(crate) const fn took(&self) -> Duration {
+    pub(crate) const fn took(&self) -> Took {
         self.took
     }
 

@@ -16,6 +16,7 @@ pub(crate) struct Tally {
     address: Option<SocketAddr>,
     rtt: Times,
     connect: Times,
+    handshake: Times,
     /// When pings began, and when something happened last.
     time: Option<(Instant, Instant)>,
     unreachable: bool,
@@ -52,6 +53,7 @@ pub(crate) struct Summary {
     pub(crate) elapsed_ns: u64,
     pub(crate) rtt_ns: Option<Figures>,
     pub(crate) connect_ns: Option<Figures>,
+    pub(crate) handshake_ns: Option<Figures>,
     /// Whether the target makes for an exit code of 0.
     pub(crate) passed: bool,
 }
@@ -63,6 +65,7 @@ impl Tally {
             address: None,
             rtt: Times::new(),
             connect: Times::new(),
+            handshake: Times::new(),
             time: None,
             unreachable: false,
         }
@@ -82,13 +85,16 @@ impl Tally {
                 counts.pings += 1;
                 counts.unfinished += 1;
             }
-            Event::Reply { rtt, connect, reordered, .. } => {
+            Event::Reply { rtt, connect, handshake, reordered, .. } => {
                 counts.unfinished -= 1;
                 counts.answered += 1;
                 counts.reordered += u64::from(*reordered);
                 self.rtt.record(*rtt);
                 if let Some(connect) = connect {
                     self.connect.record(*connect);
+                }
+                if let Some(handshake) = handshake {
+                    self.handshake.record(*handshake);
                 }
             }
             Event::Lost { reason, .. } => {
@@ -133,6 +139,7 @@ impl Tally {
             elapsed_ns: elapsed.as_nanos().try_into().unwrap_or(u64::MAX),
             rtt_ns: self.rtt.figures(),
             connect_ns: self.connect.figures(),
+            handshake_ns: self.handshake.figures(),
             passed: counts.pass(args),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 use volley_cli::format_duration;
+use volley_client::flags::Approach;
 use volley_client::{Datagrams, Error, open};
 use volley_proto::Endpoint;
 
@@ -15,7 +16,7 @@ use super::event::{Event, Loss, Reporter};
 use super::flight::Landing;
 use super::link::Link;
 use super::payload::Payloads;
-use super::way::Way;
+use super::way::{Took, Way};
 use crate::failure::Failure;
 
 /// A target and all that its pings need to know.
@@ -23,6 +24,7 @@ use crate::failure::Failure;
 pub(crate) struct Target {
     pub(crate) endpoint: Endpoint,
     pub(crate) args: Arc<PingArgs>,
+    pub(crate) approach: Approach,
     pub(crate) payloads: Payloads,
     pub(crate) reporter: Reporter,
 }
@@ -43,18 +45,20 @@ pub(crate) enum First {
 impl Target {
     /// Connects and agrees on terms.
     pub(crate) fn dial(&self, limit: Duration) -> Dialling {
-        let options = self.args.options(limit);
+        let mut options = self.args.options(limit);
+        self.approach.apply(&mut options);
         let (endpoint, terms) = (self.endpoint.clone(), self.args.terms());
         let payloads = self.payloads.clone();
         Box::pin(async move {
             let start = Instant::now();
             if matches!(endpoint, Endpoint::Udp(_)) {
                 let socket = Datagrams::open(&endpoint, &options).await?;
-                let link = DatagramLink::new(socket, payloads, start.elapsed());
+                let took = Took::new(start.elapsed(), None);
+                let link = DatagramLink::new(socket, payloads, took);
                 return Ok(Way::Datagrams(Box::new(link)));
             }
             let opened = open(&endpoint, &options).await?;
-            let took = start.elapsed();
+            let took = Took::new(start.elapsed(), opened.stream.handshake());
             terms.check(opened.reply)?;
             Ok(Way::Stream(Box::new(Link::new(opened, payloads, took))))
         })
@@ -90,13 +94,15 @@ impl Target {
         ticks
     }
 
-    /// Tells what a reply turned out to be. `connect` is what its connection took, if it has one of
-    /// its own.
-    pub(crate) async fn tell_landing(&self, landing: Landing, connect: Option<Duration>) {
+    /// Tells what a reply turned out to be. `took` is what its connection took, if it has one of its
+    /// own.
+    pub(crate) async fn tell_landing(&self, landing: Landing, took: Option<Took>) {
         let bytes = self.payloads.len();
         let event = match landing {
             Landing::Reply { seq, rtt, reordered } => {
-                Event::Reply { seq, bytes, rtt, connect, reordered }
+                let (connect, handshake) =
+                    (took.map(|took| took.connect), took.and_then(|took| took.handshake));
+                Event::Reply { seq, bytes, rtt, connect, handshake, reordered }
             }
             Landing::Late { seq, rtt } => Event::Late { seq, bytes, rtt },
             Landing::Duplicate { seq, rtt } => Event::Duplicate { seq, bytes, rtt },

@@ -18,9 +18,11 @@ pub(crate) fn line(event: &Event, target: &str, is_alone: bool) -> Option<String
         Event::Start { address, reply, bytes } => {
             return Some(head(target, *address, *reply, *bytes));
         }
-        Event::Reply { seq, bytes, rtt, connect, reordered } => {
-            let connect =
-                connect.map_or_else(String::new, |connect| format!(" connect={}", millis(connect)));
+        Event::Reply { seq, bytes, rtt, connect, handshake, reordered } => {
+            let part = |name, time: &Option<Duration>| {
+                time.map_or_else(String::new, |time| format!(" {name}={}", millis(time)))
+            };
+            let connect = part("connect", connect) + &part("handshake", handshake);
             let note = if *reordered { " (out of order)" } else { "" };
             format!("seq={seq} bytes={bytes}{connect} time={}{note}", millis(*rtt))
         }
@@ -74,6 +76,7 @@ pub(crate) fn summary(summary: &Summary, target: &str) -> String {
     let mut lines = vec![format!("\n--- {target} ping statistics ---"), counts(summary)];
     lines.extend(others(summary));
     lines.extend(times("connect", summary.connect_ns));
+    lines.extend(times("handshake", summary.handshake_ns));
     lines.extend(times("rtt", summary.rtt_ns));
     lines.join("\n")
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use volley_client::Handshake;
 use volley_proto::ReplyKind;
 
 use super::datagram_link::DatagramLink;
@@ -15,6 +16,23 @@ use super::link::{Arrival, Link, NotSent};
 pub(crate) enum Way {
     Stream(Box<Link>),
     Datagrams(Box<DatagramLink>),
+}
+
+/// How long it was until a ping could be sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Took {
+    /// All but the TLS handshake.
+    pub(crate) connect: Duration,
+    /// The TLS handshake, if there was one.
+    pub(crate) handshake: Option<Duration>,
+}
+
+impl Took {
+    /// Parts what it took in all.
+    pub(crate) fn new(all: Duration, handshake: Option<Handshake>) -> Self {
+        let handshake = handshake.map(|handshake| handshake.took);
+        Self { connect: all.saturating_sub(handshake.unwrap_or_default()), handshake }
+    }
 }
 
 impl Way {
@@ -35,7 +53,7 @@ impl Way {
     }
 
     /// How long it was until a ping could be sent.
-    pub(crate) const fn took(&self) -> Duration {
+    pub(crate) const fn took(&self) -> Took {
         match self {
             Self::Stream(link) => link.took(),
             Self::Datagrams(link) => link.took(),

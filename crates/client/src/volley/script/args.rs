@@ -8,6 +8,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, ValueEnum, ValueHint};
 use volley_cli::parse_timeout;
 use volley_client::advice::parse_endpoint;
+use volley_client::flags::ConnectFlags;
 use volley_proto::Endpoint;
 
 use crate::args::HELP;
@@ -62,6 +63,9 @@ pub(crate) struct ScriptArgs {
     #[arg(long, value_name = "ENDPOINT", env = "VOLLEY_TO", default_value_t)]
     #[arg(value_parser = parse_endpoint, value_hint = ValueHint::Hostname)]
     pub(super) to: Endpoint,
+
+    #[command(flatten)]
+    pub(super) connect: ConnectFlags,
 
     /// How long a statement may wait
     ///

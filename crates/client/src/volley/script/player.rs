@@ -7,6 +7,7 @@ use tokio::task::coop;
 use tokio::time::{sleep, timeout};
 use volley_cli::{Exit, format_duration};
 use volley_client::advice::{exit, with_hint};
+use volley_client::flags::Approach;
 use volley_client::{Error, Hello, Options, open};
 use volley_proto::{Control, Endpoint, Text};
 
@@ -22,6 +23,7 @@ use crate::wire::Wire;
 pub(super) struct Player<'a> {
     /// Where to connect unless the script says.
     to: &'a Endpoint,
+    approach: &'a Approach,
     /// How long a statement may wait for the server.
     timeout: Duration,
     wire: Option<Arc<Wire>>,
@@ -73,8 +75,13 @@ impl From<Unexpected> for Trouble {
 }
 
 impl<'a> Player<'a> {
-    pub(super) const fn new(to: &'a Endpoint, timeout: Duration, wire: Option<Arc<Wire>>) -> Self {
-        Self { to, timeout, wire, conversation: None }
+    pub(super) const fn new(
+        to: &'a Endpoint,
+        approach: &'a Approach,
+        timeout: Duration,
+        wire: Option<Arc<Wire>>,
+    ) -> Self {
+        Self { to, approach, timeout, wire, conversation: None }
     }
 
     /// Plays the script to its end, or up to the first statement that fails.
@@ -134,9 +141,11 @@ impl<'a> Player<'a> {
         let mut options = Options::default();
         options.connect_timeout = self.timeout;
         options.hello = None;
+        self.approach.apply(&mut options);
         let opened = connecting(to, self.timeout, open(to, &options)).await?;
         if let Some(wire) = &self.wire {
             wire.note_connection(opened.stream.local_addr(), opened.stream.peer_addr());
+            wire.note_handshake(opened.stream.handshake().as_ref());
         }
         Ok(self.conversation.insert(Conversation::new(opened, self.wire.clone())))
     }

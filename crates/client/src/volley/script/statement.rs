@@ -16,6 +16,24 @@ pub(crate) struct Script {
     pub(crate) statements: Vec<Statement>,
 }
 
+impl Script {
+    /// Where it connects, if `to` is where it connects unless it says.
+    pub(crate) fn endpoints<'a>(&'a self, to: &'a Endpoint) -> Vec<&'a Endpoint> {
+        let mut endpoints = vec![to];
+        let mut blocks = vec![&self.statements];
+        while let Some(block) = blocks.pop() {
+            for statement in block {
+                match &statement.action {
+                    Action::Connect(Some(endpoint)) => endpoints.push(endpoint),
+                    Action::Repeat { body, .. } => blocks.push(body),
+                    _ => {}
+                }
+            }
+        }
+        endpoints
+    }
+}
+
 /// One line of a script, or several from `repeat` to its `end`.
 #[derive(Debug)]
 pub(crate) struct Statement {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{ArgAction, ValueEnum, ValueHint};
 use volley_cli::{Reply, parse_bytes, parse_count, parse_duration, parse_timeout};
 use volley_client::advice::parse_any_endpoint;
+use volley_client::flags::ConnectFlags;
 use volley_proto::{Endpoint, MaxFrame};
 
 use crate::args::HELP;
@@ -59,6 +60,9 @@ pub(crate) struct SendArgs {
     /// No HELLO: for servers without control frames
     #[arg(long)]
     pub(crate) no_hello: bool,
+
+    #[command(flatten)]
+    pub(crate) connect: ConnectFlags,
 
     /// Half-close behind the last frame, not the last reply
     ///

@@ -87,6 +87,7 @@ impl Session<'_> {
         let connected = connecting(endpoint, options.connect_timeout, connect).await?;
         if let Some(wire) = &self.wire {
             wire.note_connection(connected.local_addr(), connected.peer_addr());
+            wire.note_handshake(connected.handshake());
         }
         Ok(connected)
     }

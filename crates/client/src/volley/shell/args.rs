@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, ValueEnum, ValueHint};
 use volley_cli::parse_timeout;
 use volley_client::advice::parse_endpoint;
+use volley_client::flags::ConnectFlags;
 use volley_proto::Endpoint;
 
 use crate::args::HELP;
@@ -41,6 +42,9 @@ pub(crate) struct ShellArgs {
 
     #[command(flatten)]
     pub(super) terms: Terms,
+
+    #[command(flatten)]
+    pub(super) connect: ConnectFlags,
 
     /// How a line stands for a frame
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
@@ -98,6 +102,7 @@ impl ShellArgs {
             to: self.to,
             reply: self.terms.reply,
             no_hello: self.terms.no_hello,
+            connect: self.connect,
             verbose: self.verbose,
             input: Some(match self.input {
                 LineFormat::Text => InputFormat::Lines,

@@ -57,6 +57,7 @@ impl Link {
         let connection = connecting(&self.endpoint, self.options.connect_timeout, connect).await?;
         if let Some(wire) = &self.wire {
             wire.note_connection(connection.local_addr(), connection.peer_addr());
+            wire.note_handshake(connection.handshake());
         }
         let agreed = Agreed { reply: connection.reply_kind(), max_frame: connection.max_frame() };
         self.terms.check(agreed.reply)?;
