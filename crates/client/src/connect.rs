@@ -21,6 +21,7 @@ use crate::datagram_stream::DatagramStream;
 use crate::datagrams::{Datagrams, LONGEST};
 use crate::deadline::deadline;
 use crate::error::{Error, ProtocolError};
+use crate::framing::Framing;
 use crate::local::bind_address;
 use crate::stream::Stream;
 use crate::tap::{Direction, Passing, Tap};
@@ -49,6 +50,9 @@ pub struct Options {
     /// sent or [`Receiver::receive`](crate::Receiver::receive) was called for it, whichever is
     /// later.
     pub reply_timeout: Duration,
+    /// How frames stand in the bytes of the connection. [`Framing::Raw`] knows no control frames, so
+    /// that nobody is greeted, and no receipts.
+    pub framing: Framing,
     /// Greets the server. `None` is for servers that know no control frames.
     pub hello: Option<Hello>,
     /// The replies to expect of a server that is not greeted.
@@ -76,6 +80,7 @@ impl Default for Options {
         Self {
             connect_timeout: Duration::from_secs(5),
             reply_timeout: Duration::from_secs(5),
+            framing: Framing::Frames,
             hello: Some(Hello::default()),
             reply: ReplyKind::Echo,
             max_frame: MaxFrame::CEILING,
@@ -172,7 +177,8 @@ pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Erro
         }
         _ => return Err(Error::Unsupported { endpoint: endpoint.clone() }),
     };
-    let Some(hello) = &options.hello else {
+    let hello = options.hello.as_ref().filter(|_| options.framing == Framing::Frames);
+    let Some(hello) = hello else {
         let (reply, max_frame) = (options.reply, options.max_frame);
         return Ok(Opened { stream, early: BytesMut::new(), reply, max_frame });
     };

@@ -57,7 +57,7 @@ impl Connection {
         let (announce, in_flight) = mpsc::unbounded_channel();
         let (goaway_said, goaway) = watch::channel(None);
         let sender = Sender::new(write, announce, goaway, terms, options);
-        let inbox = Inbox::new(early, read);
+        let inbox = Inbox::new(early, read, options.framing);
         let receiver = Receiver::new(inbox, in_flight, goaway_said, terms, options);
         Self { sender, receiver, handshake }
     }

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use volley_cli::Exit;
-use volley_proto::Endpoint;
+use volley_proto::{Endpoint, ReplyKind};
 
 use crate::advice::tls_setup_exit;
-use crate::{Options, Tls, TlsOptions, TlsSetupError};
+use crate::{Framing, Options, Tls, TlsOptions, TlsSetupError};
 
 /// How connections are made.
 #[derive(Clone, Debug, Default, Args)]
@@ -52,6 +52,15 @@ pub enum FlagsError {
     Unused {
         /// The flag.
         flag: &'static str,
+    },
+    /// Raw bytes have no receipts.
+    #[error("--framing raw has no receipts: leave --reply ack out")]
+    RawReceipts,
+    /// A datagram is a frame, whatever the flag says.
+    #[error("--framing raw is for streams of bytes, and {endpoint} has none")]
+    RawDatagrams {
+        /// Where to connect.
+        endpoint: Endpoint,
     },
     /// There is no TLS to be had of them.
     #[error("{source}{}", hint(source))]
@@ -124,6 +133,31 @@ impl ConnectFlags {
     }
 }
 
+impl Framing {
+    /// Whether frames can stand so where they go, and get this reply.
+    ///
+    /// # Errors
+    ///
+    /// [`FlagsError::RawReceipts`] and [`FlagsError::RawDatagrams`].
+    pub fn check<'a>(
+        self,
+        reply: Option<ReplyKind>,
+        endpoints: impl IntoIterator<Item = &'a Endpoint>,
+    ) -> Result<(), FlagsError> {
+        if self == Self::Frames {
+            return Ok(());
+        }
+        if reply == Some(ReplyKind::Ack) {
+            return Err(FlagsError::RawReceipts);
+        }
+        let is_udp = |endpoint: &&Endpoint| matches!(endpoint, Endpoint::Udp(_));
+        match endpoints.into_iter().find(is_udp) {
+            Some(endpoint) => Err(FlagsError::RawDatagrams { endpoint: endpoint.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Approach {
     /// Makes connections with these options so.
     pub fn apply(&self, options: &mut Options) {
@@ -135,7 +169,7 @@ impl FlagsError {
     /// The exit code of a program that ends with it.
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Unused { .. } => Exit::Usage,
+            Self::Unused { .. } | Self::RawReceipts | Self::RawDatagrams { .. } => Exit::Usage,
             Self::Tls { source } => tls_setup_exit(source),
         }
     }

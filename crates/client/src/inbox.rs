@@ -4,8 +4,9 @@ use std::io;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncReadExt;
-use volley_proto::{FrameError, HEAD_LEN, MaxFrame, Parsed, parse};
+use volley_proto::{FrameError, Parsed};
 
+use crate::framing::Framing;
 use crate::stream::ReadHalf;
 
 /// What is kept at first, in bytes: enough for who sends a frame now and then.
@@ -21,24 +22,31 @@ const LARGE: usize = 256 << 10;
 pub(crate) struct Inbox {
     read: ReadHalf,
     bytes: BytesMut,
+    framing: Framing,
     /// For so many bytes there is room; more if a frame is longer.
     room: usize,
 }
 
 impl Inbox {
     /// An inbox with what came `early`, behind WELCOME.
-    pub(crate) const fn new(early: BytesMut, read: ReadHalf) -> Self {
-        Self { read, bytes: early, room: SMALL }
+    pub(crate) const fn new(early: BytesMut, read: ReadHalf, framing: Framing) -> Self {
+        Self { read, bytes: early, framing, room: SMALL }
     }
 
-    /// What stands at the front.
-    pub(crate) fn front(&self) -> Result<Parsed<'_>, FrameError> {
-        parse(&self.bytes, MaxFrame::CEILING)
+    /// What stands at the front, while the reply to a frame of `due` bytes is awaited.
+    pub(crate) fn front(&self, due: Option<usize>) -> Result<Parsed<'_>, FrameError> {
+        self.framing.front(&self.bytes, due)
     }
 
     /// The payload of the data frame at the front, which must be whole.
     pub(crate) fn payload(&self, len: usize) -> &[u8] {
-        &self.bytes[HEAD_LEN..HEAD_LEN + len]
+        let head_len = self.framing.head_len();
+        &self.bytes[head_len..head_len + len]
+    }
+
+    /// Leaves the data frame at the front behind.
+    pub(crate) fn take_data(&mut self, len: usize) {
+        self.take(self.framing.head_len() + len);
     }
 
     /// Leaves `frame_len` bytes behind, head included.

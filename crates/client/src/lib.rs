@@ -35,6 +35,7 @@ mod deadline;
 mod error;
 #[cfg(feature = "advice")]
 pub mod flags;
+mod framing;
 mod inbox;
 mod local;
 mod receiver;
@@ -49,6 +50,7 @@ pub use connect::{Hello, Opened, Options, open};
 pub use connection::{Connection, GoAway};
 pub use datagrams::Datagrams;
 pub use error::{Error, ProtocolError};
+pub use framing::Framing;
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub use stream::{ReadHalf, Stream, StreamAddress, WriteHalf};

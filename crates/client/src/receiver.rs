@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
-use volley_proto::{Control, HEAD_LEN, Parsed};
+use volley_proto::{Control, Parsed};
 
 use crate::check::{Arrival, Reply};
 use crate::connect::Options;
 use crate::connection::{GoAway, Terms};
 use crate::deadline::deadline;
 use crate::error::{Error, ProtocolError};
+use crate::framing::Framing;
 use crate::inbox::Inbox;
 use crate::sender::InFlight;
 use crate::tap::{Direction, Passing, Tap};
@@ -28,6 +29,7 @@ pub struct Receiver {
     /// Taken from `in_flight` and not answered: the oldest.
     awaited: Option<InFlight>,
     goaway_said: watch::Sender<Option<GoAway>>,
+    framing: Framing,
     terms: Terms,
     reply_timeout: Duration,
     /// When `receive` was first called for the next reply; a call that was dropped counts.
@@ -50,6 +52,7 @@ impl Receiver {
             in_flight,
             awaited: None,
             goaway_said,
+            framing: options.framing,
             terms,
             reply_timeout: options.reply_timeout,
             waiting_since: None,
@@ -91,7 +94,8 @@ impl Receiver {
     pub async fn receive_unchecked(&mut self) -> Result<Option<Arrival>, Error> {
         let waiting_since = *self.waiting_since.get_or_insert_with(Instant::now);
         loop {
-            match self.inbox.front().map_err(ProtocolError::from)? {
+            let due = self.due();
+            match self.inbox.front(due).map_err(ProtocolError::from)? {
                 Parsed::Data(payload) => {
                     let len = payload.len();
                     return self.take(len).map(Some);
@@ -131,15 +135,25 @@ impl Receiver {
         }
     }
 
+    /// How long the next reply is if nothing but the frame tells.
+    fn due(&mut self) -> Option<usize> {
+        if self.framing == Framing::Frames {
+            return None;
+        }
+        // The frame was announced before its bytes went out, perhaps just now.
+        self.awaited = self.awaited.take().or_else(|| self.in_flight.try_recv().ok());
+        self.awaited.as_ref().map(|oldest| oldest.sent.payload.len())
+    }
+
     /// After the last reply nothing may come but the server's close, which follows ours at once. A
     /// server that does not close is not waited for.
     async fn look_behind_the_last(&mut self) -> Result<Option<Arrival>, Error> {
         let look = async {
-            while let Ok(Parsed::Incomplete { .. }) = self.inbox.front() {
+            while let Ok(Parsed::Incomplete { .. }) = self.inbox.front(None) {
                 let read = self.inbox.read().await;
                 self.note(read).ok()?;
             }
-            match self.inbox.front() {
+            match self.inbox.front(None) {
                 Ok(Parsed::Data(payload)) => Some(payload.len()),
                 _ => None,
             }
@@ -202,7 +216,7 @@ impl Receiver {
             return Err(ProtocolError::Unasked { len }.into());
         };
         let arrival = Arrival::new(sent, received, self.terms.reply, sent_at.elapsed());
-        self.inbox.take(HEAD_LEN + len);
+        self.inbox.take_data(len);
         self.answered += 1;
         self.waiting_since = None;
         Ok(arrival)

@@ -54,7 +54,7 @@ impl Sender {
     ) -> Self {
         Self {
             write,
-            unsent: Unsent::default(),
+            unsent: Unsent::new(options.framing),
             is_unflushed: false,
             announce: Some(announce),
             goaway,

@@ -2,28 +2,39 @@
 
 use buf_list::BufList;
 use bytes::{Buf, Bytes, BytesMut};
-use volley_proto::{HEAD_LEN, encode_data, encode_data_head};
+
+use crate::framing::Framing;
 
 /// The shortest payload that is written from where it lies, in bytes. Copying a shorter one costs
 /// less than another piece for the system to gather.
 const WHOLE_FROM: usize = 8 << 10;
 
 /// Frames to be written together: short ones copied behind each other, long ones as they are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Unsent {
     pieces: BufList,
     /// Behind all pieces.
     tail: BytesMut,
+    framing: Framing,
 }
 
 impl Unsent {
+    pub(crate) fn new(framing: Framing) -> Self {
+        Self { pieces: BufList::default(), tail: BytesMut::new(), framing }
+    }
+
     pub(crate) fn push(&mut self, payload: &Bytes) {
+        let head = self.framing.head(payload.len());
+        let head = head.as_ref().map_or(&[][..], |head| head);
         if payload.len() < WHOLE_FROM {
-            self.tail.reserve(HEAD_LEN + payload.len());
-            encode_data(payload, &mut self.tail);
+            self.tail.reserve(head.len() + payload.len());
+            self.tail.extend_from_slice(head);
+            self.tail.extend_from_slice(payload);
         } else {
-            self.tail.extend_from_slice(&encode_data_head(payload.len()));
-            self.pieces.push_chunk(self.tail.split().freeze());
+            self.tail.extend_from_slice(head);
+            if !self.tail.is_empty() {
+                self.pieces.push_chunk(self.tail.split().freeze());
+            }
             self.pieces.push_chunk(payload.clone());
         }
     }
@@ -48,11 +59,13 @@ impl Unsent {
 
 #[cfg(test)]
 mod tests {
+    use volley_proto::encode_data;
+
     use super::*;
 
     #[test]
     fn frames_come_out_in_order_whatever_their_lengths() {
-        let mut unsent = Unsent::default();
+        let mut unsent = Unsent::new(Framing::Frames);
         let mut expected = Vec::new();
         for len in [0, 5, WHOLE_FROM - 1, WHOLE_FROM, 1, WHOLE_FROM + 1, 3 * WHOLE_FROM, 2] {
             let payload = Bytes::from(vec![len.to_le_bytes()[0]; len]);
@@ -75,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_long_payload_is_not_copied() {
-        let mut unsent = Unsent::default();
+        let mut unsent = Unsent::new(Framing::Frames);
         let payload = Bytes::from(vec![7; WHOLE_FROM]);
         unsent.push(&payload);
         let lies_at: Vec<_> = unsent.pieces().iter().map(|piece| piece.as_ptr()).collect();

@@ -18,6 +18,7 @@ mod json;
 mod kept;
 mod link;
 mod payload;
+mod reply_decoder;
 mod tally;
 mod target;
 mod text;
@@ -42,6 +43,7 @@ use crate::signals::Signals;
 
 pub(crate) async fn run(args: PingArgs, mut signals: Signals) -> Result<(), Failure> {
     let mut quit = signal(SignalKind::quit()).map_err(|source| Failure::Setup { source })?;
+    args.check_framing()?;
     let approach = args.connect_flags.approach(&args.targets, tell)?;
     let args = Arc::new(args);
     let (mut tasks, mut reports) = start(&args, &approach);

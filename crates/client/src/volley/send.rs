@@ -54,6 +54,7 @@ pub(crate) async fn run(args: SendArgs, mut signals: Signals) -> Result<(), Fail
     let flight = Flight::new(args.pipeline, window);
     let longest = args.deadline.unwrap_or(Duration::MAX);
     let mut over = pin!(sleep(longest));
+    args.framing.check(args.reply.map(ReplyKind::from), [&args.to])?;
     let approach = args.connect.approach([&args.to], tell)?;
     let mut volley = volley(args, &approach, input, &flight, &mut output);
     let outcome = tokio::select! {
@@ -110,6 +111,7 @@ fn volley<'a>(
     options.reply_timeout = args.timeout;
     options.reply = wanted.unwrap_or_default();
     options.hello = (!args.no_hello).then(|| Hello { wanted, name: "volley send".to_owned() });
+    options.framing = args.framing;
     approach.apply(&mut options);
     options.tap = wire.clone().map(|wire| wire as Arc<dyn Tap>);
     let check = match args.expect {

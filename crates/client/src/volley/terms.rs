@@ -46,7 +46,8 @@ impl Terms {
         }
     }
 
-    fn wanted(self) -> Option<ReplyKind> {
+    /// The reply that is asked for, if one is.
+    pub(crate) fn wanted(self) -> Option<ReplyKind> {
         self.reply.map(ReplyKind::from)
     }
 }

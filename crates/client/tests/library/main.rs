@@ -7,6 +7,7 @@ mod cancel;
 mod connect;
 mod ends;
 mod flow;
+mod raw;
 mod replies;
 #[path = "../scripted/mod.rs"]
 mod scripted;

@@ -8,6 +8,7 @@ mod exits;
 mod input;
 mod output;
 mod ping;
+mod raw;
 mod script;
 #[path = "../scripted/mod.rs"]
 mod scripted;

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use clap::ValueHint;
 use volley_cli::{parse_bytes, parse_count, parse_seconds};
-use volley_client::Options;
 use volley_client::advice::parse_any_endpoint;
 use volley_client::flags::ConnectFlags;
+use volley_client::{Framing, Options};
 use volley_proto::{Endpoint, MaxFrame};
 
 use crate::args::HELP;
+use crate::failure::Failure;
 use crate::terms::Terms;
 
 /// The granularity of timers.
@@ -80,6 +81,10 @@ pub(crate) struct PingArgs {
     #[command(flatten)]
     terms: Terms,
 
+    /// How pings stand in the bytes of the connection; raw says no HELLO
+    #[arg(long, value_enum, value_name = "FRAMING", default_value = "frames")]
+    pub(crate) framing: Framing,
+
     #[command(flatten)]
     pub(crate) connect_flags: ConnectFlags,
 
@@ -110,9 +115,26 @@ impl PingArgs {
         self.terms
     }
 
+    /// Whether a server is greeted, and WELCOME awaited.
+    pub(crate) fn greets(&self) -> bool {
+        self.framing == Framing::Frames && self.terms.greets()
+    }
+
+    /// Whether pings can be sent so.
+    pub(crate) fn check_framing(&self) -> Result<(), Failure> {
+        self.framing.check(self.terms.wanted(), &self.targets)?;
+        if self.framing == Framing::Raw && self.size == 0 {
+            return Err(Failure::Usage(
+                "a ping without a byte is none with --framing raw".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
     /// How to connect within `timeout`.
     pub(crate) fn options(&self, timeout: Duration) -> Options {
         let mut options = self.terms.options("volley ping", timeout);
+        options.framing = self.framing;
         options.local = match (self.ipv4, self.ipv6) {
             (true, _) => Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             (_, true) => Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),

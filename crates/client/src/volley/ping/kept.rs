@@ -50,7 +50,7 @@ pub(crate) async fn run(target: Target) {
 /// Why there is no connection while the first attempt is under way.
 fn slow(target: &Target) -> String {
     let within = format_duration(target.args.timeout);
-    if target.args.terms().greets() {
+    if target.args.greets() {
         format!(
             "no connection or no WELCOME within {within} (try a longer --timeout, or --no-hello)"
         )

@@ -10,14 +10,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Chain};
 use tokio::time::{Instant, timeout};
 use tokio_util::codec::FramedRead;
 use volley_client::advice::with_hint;
-use volley_client::{Error, Opened, ProtocolError, ReadHalf, WriteHalf};
+use volley_client::{Error, Framing, Opened, ProtocolError, ReadHalf, WriteHalf};
 use volley_proto::{
-    CodecError, Control, Frame, FrameCodec, FrameError, MaxFrame, NoReply, Reason, ReplyKind,
-    encode_data_head,
+    CodecError, Control, Frame, FrameError, MaxFrame, NoReply, Reason, ReplyKind, encode_data_head,
 };
 
 use super::flight::{Flight, Landing};
 use super::payload::Payloads;
+use super::reply_decoder::ReplyDecoder;
 use super::way::Took;
 
 /// How long a reply too many is looked out for after the last one, at a server that does not close
@@ -29,8 +29,9 @@ const CLOSED: &str = "the server closed the connection";
 /// A connection with pings in flight.
 #[derive(Debug)]
 pub(crate) struct Link {
-    frames: FramedRead<Chain<Cursor<BytesMut>, ReadHalf>, FrameCodec>,
+    frames: FramedRead<Chain<Cursor<BytesMut>, ReadHalf>, ReplyDecoder>,
     write: WriteHalf,
+    framing: Framing,
     /// What the socket has not taken yet of the ping that was sent last.
     unsent: BytesMut,
     /// Whether what has been written may be kept back, as TLS does.
@@ -75,12 +76,13 @@ pub(crate) enum NotSent {
 
 impl Link {
     /// `took` is how long it was until a ping could be sent.
-    pub(crate) fn new(opened: Opened, payloads: Payloads, took: Took) -> Self {
+    pub(crate) fn new(opened: Opened, framing: Framing, payloads: Payloads, took: Took) -> Self {
         let (read, write) = opened.stream.into_split();
         let read = AsyncReadExt::chain(Cursor::new(opened.early), read);
         Self {
-            frames: FramedRead::new(read, FrameCodec::new(MaxFrame::CEILING)),
+            frames: FramedRead::new(read, ReplyDecoder::new(framing, payloads.len())),
             write,
+            framing,
             unsent: BytesMut::new(),
             is_unflushed: false,
             unwritable: None,
@@ -136,7 +138,9 @@ impl Link {
         }
         let payload = self.payloads.make(seq);
         self.unsent.reserve(volley_proto::HEAD_LEN + len);
-        self.unsent.extend_from_slice(&encode_data_head(len));
+        if self.framing == Framing::Frames {
+            self.unsent.extend_from_slice(&encode_data_head(len));
+        }
         self.unsent.extend_from_slice(&payload);
         self.flight.launch(seq, Instant::now());
         self.is_unflushed = true;

@@ -60,7 +60,7 @@ impl Target {
             let opened = open(&endpoint, &options).await?;
             let took = Took::new(start.elapsed(), opened.stream.handshake());
             terms.check(opened.reply)?;
-            Ok(Way::Stream(Box::new(Link::new(opened, payloads, took))))
+            Ok(Way::Stream(Box::new(Link::new(opened, options.framing, payloads, took))))
         })
     }
 

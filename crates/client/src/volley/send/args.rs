@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, ValueEnum, ValueHint};
 use volley_cli::{Reply, parse_bytes, parse_count, parse_duration, parse_timeout};
+use volley_client::Framing;
 use volley_client::advice::parse_any_endpoint;
 use volley_client::flags::ConnectFlags;
 use volley_proto::{Endpoint, MaxFrame};
@@ -60,6 +61,10 @@ pub(crate) struct SendArgs {
     /// No HELLO: for servers without control frames
     #[arg(long)]
     pub(crate) no_hello: bool,
+
+    /// How frames stand in the bytes of the connection; raw says no HELLO
+    #[arg(long, value_enum, value_name = "FRAMING", default_value = "frames")]
+    pub(crate) framing: Framing,
 
     #[command(flatten)]
     pub(crate) connect: ConnectFlags,
