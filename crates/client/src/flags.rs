@@ -40,7 +40,8 @@ pub struct ConnectFlags {
 /// What the flags come to.
 #[derive(Clone, Debug, Default)]
 pub struct Approach {
-    tls: Option<Tls>,
+    /// How to speak TLS; `None` if nobody does.
+    pub tls: Option<Tls>,
 }
 
 /// Flags that come to nothing.

@@ -9,6 +9,7 @@ pub mod sources;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use volley_client::Tls;
 use volley_proto::{Endpoint, ReplyKind};
 
 use crate::plan::schedule::Schedule;
@@ -45,6 +46,8 @@ pub struct Plan {
     pub warmup: Duration,
     /// How long a reply is awaited.
     pub timeout: Duration,
+    /// How to speak TLS with `tls://` targets; `None` is [`Tls::system`].
+    pub tls: Option<Tls>,
     /// How long connections live.
     pub life: Life,
     /// Makes payloads, sizes and random arrivals the same in every run.
@@ -125,6 +128,7 @@ impl Default for Plan {
             stop: Stop { duration: Some(Duration::from_secs(5)), frames: None },
             warmup: Duration::ZERO,
             timeout: Duration::from_secs(5),
+            tls: None,
             life: Life { frames: None, reconnect: true },
             seed: 1,
             threads: 1,

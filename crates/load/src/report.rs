@@ -143,6 +143,8 @@ pub struct Connections {
     pub connected: u32,
     /// How often one was opened again, whatever ended the one before.
     pub reconnects: u64,
+    /// How often a TLS handshake went on with the session of an earlier connection.
+    pub resumed: u64,
     /// How often a server asked for no more frames.
     pub goaways: u64,
 }
@@ -184,8 +186,10 @@ pub struct Figures {
     /// From the planned instant to the write: the generator's own lateness, and the wait for a
     /// place in the pipeline. None in a closed loop.
     pub send_delay: Option<Timing>,
-    /// From connecting to being able to send: with HELLO until WELCOME.
+    /// From connecting to being able to send: with HELLO until WELCOME. A TLS handshake is left out.
     pub connect: Timing,
+    /// TLS handshakes, if there were any.
+    pub handshake: Option<Timing>,
 }
 
 /// The ledger: `sent` is the sum of all other columns.

@@ -20,8 +20,10 @@ pub struct Measured {
     pub service: Latencies,
     /// Planned to written. Empty in a closed loop.
     pub send_delay: Latencies,
-    /// Connecting, and WELCOME where there is one.
+    /// Connecting, and WELCOME where there is one; a TLS handshake is left out.
     pub connect: Latencies,
+    /// TLS handshakes.
+    pub handshake: Latencies,
     /// Payload bytes sent.
     pub bytes_sent: u64,
     /// Payload bytes received in replies to these frames.
@@ -32,6 +34,8 @@ pub struct Measured {
     pub unsent: u64,
     /// Connections that were opened again, whatever ended the one before.
     pub reconnects: u64,
+    /// TLS handshakes that went on with the session of an earlier one.
+    pub resumed: u64,
     /// Connections whose server asked for no more frames.
     pub goaways: u64,
     /// Replies that no frame of this run was waiting for.
@@ -45,6 +49,7 @@ impl Measured {
             service: self.service.like(),
             send_delay: self.send_delay.like(),
             connect: self.connect.like(),
+            handshake: self.handshake.like(),
             ..Self::default()
         }
     }
@@ -57,11 +62,13 @@ impl AddAssign<&Self> for Measured {
         self.service.add(&other.service);
         self.send_delay.add(&other.send_delay);
         self.connect.add(&other.connect);
+        self.handshake.add(&other.handshake);
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
         self.waited += other.waited;
         self.unsent += other.unsent;
         self.reconnects += other.reconnects;
+        self.resumed += other.resumed;
         self.goaways += other.goaways;
         self.strays += other.strays;
     }

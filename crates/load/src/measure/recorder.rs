@@ -1,4 +1,4 @@
-//! Latencies as histograms: three of frames and one of connecting.
+//! Latencies as histograms: three of frames, one of connecting and one of TLS handshakes.
 
 use hdrhistogram::Histogram;
 use std::time::Duration;

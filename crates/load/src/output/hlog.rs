@@ -43,8 +43,8 @@ impl<W: io::Write> IntervalLog<W> {
         Ok(Self { out })
     }
 
-    /// Writes a line for each histogram of a second: `response` and `service` always, `send_delay`
-    /// and `connect` if they have values. In a closed loop `response` is the same as `service`.
+    /// Writes a line for each histogram of a second: `response` and `service` always, `send_delay`,
+    /// `connect` and `handshake` if they have values. In a closed loop `response` is the same as `service`.
     /// Seconds of the warm-up, whose numbers are below 0, are left out.
     ///
     /// # Errors
@@ -60,7 +60,12 @@ impl<W: io::Write> IntervalLog<W> {
         let mut lines = String::new();
         line(&mut lines, "response", number, response)?;
         line(&mut lines, "service", number, &run.service)?;
-        for (tag, latencies) in [("send_delay", &run.send_delay), ("connect", &run.connect)] {
+        let others = [
+            ("send_delay", &run.send_delay),
+            ("connect", &run.connect),
+            ("handshake", &run.handshake),
+        ];
+        for (tag, latencies) in others {
             if !latencies.histogram().is_empty() {
                 line(&mut lines, tag, number, latencies)?;
             }
@@ -148,12 +153,13 @@ mod tests {
         }
         let lines = read(&log(&seconds));
         let tags: Vec<_> = lines.keys().map(String::as_str).collect();
-        assert_eq!(tags, ["connect", "response", "send_delay", "service"]);
+        assert_eq!(tags, ["connect", "handshake", "response", "send_delay", "service"]);
         let run = total.run;
         assert_eq!(sum(&lines["response"]), *run.response.histogram());
         assert_eq!(sum(&lines["service"]), *run.service.histogram());
         assert_eq!(sum(&lines["send_delay"]), *run.send_delay.histogram());
         assert_eq!(sum(&lines["connect"]), *run.connect.histogram());
+        assert_eq!(sum(&lines["handshake"]), *run.handshake.histogram());
         let starts: Vec<_> = lines["response"].iter().map(|(start, _)| *start).collect();
         assert_eq!(starts, [0, 1, 2, 3, 4]);
         // Only then were connections opened.

@@ -25,6 +25,7 @@ pub(crate) fn second(number: u64, is_open: bool) -> Interval {
     }
     if number == 0 {
         run.connect.record(150_000, 4);
+        run.handshake.record(900_000, 4);
     }
     run.ledger.send(FRAMES);
     interval
@@ -100,7 +101,7 @@ pub(crate) fn full() -> Report {
             processor: Some("a processor".to_owned()),
             ..empty().environment
         },
-        connections: Connections { asked: 4, connected: 4, reconnects: 1, goaways: 1 },
+        connections: Connections { asked: 4, connected: 4, reconnects: 1, resumed: 3, goaways: 1 },
         run: figures(&total, true),
         warmup: Some(figures(&second(0, true), true)),
         seconds,
@@ -195,6 +196,7 @@ fn figures(interval: &Interval, is_open: bool) -> Figures {
         service: timing(&run.service),
         send_delay: is_open.then(|| timing(&run.send_delay)),
         connect: timing(&run.connect),
+        handshake: is_open.then(|| timing(&run.handshake)),
     }
 }
 

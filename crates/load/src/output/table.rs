@@ -134,6 +134,9 @@ fn latencies(run: &Figures) -> String {
         table.add_row(row("send delay", &send_delay.quantiles));
     }
     table.add_row(row("connect", &run.connect.quantiles));
+    if let Some(handshake) = &run.handshake {
+        table.add_row(row("handshake", &handshake.quantiles));
+    }
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         if index > 0 {
@@ -183,6 +186,10 @@ fn ledger(ledger: &LedgerFigures) -> String {
 
 fn connections(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
     let connections = &report.connections;
+    if let Some(handshake) = &report.run.handshake {
+        let times = amount(handshake.quantiles.count, "TLS handshake");
+        writeln!(f, "{:LABEL$}{} of {times}", "resumed", count(connections.resumed))?;
+    }
     let is_churn = report.plan.frames_per_connection.is_some();
     if connections.reconnects > 0 && (is_churn || report.problems.is_empty()) {
         let times = amount(connections.reconnects, "connection");
@@ -267,10 +274,12 @@ response     315 µs   894 µs  1.07 ms  1.10 ms  1.11 ms  1.11 ms   315 µs
 service      290 µs   849 µs  1.02 ms  1.05 ms  1.06 ms  1.06 ms   290 µs
 send delay  25.0 µs  45.0 µs  49.5 µs  49.9 µs  50.0 µs  50.0 µs  25.0 µs
 connect      150 µs   150 µs   150 µs   150 µs   150 µs   150 µs   150 µs
+handshake    900 µs   900 µs   900 µs   900 µs   900 µs   900 µs   900 µs
 
 ledger      5,000 sent = 4,999 ok + 0 corrupt + 0 duplicate + 0 reordered + 0 misrouted + 0 late \
 + 1 lost (timed out)
 warm-up     1,000 frames before, in no figure above
+resumed     3 of 4 TLS handshakes
 reopened    1 connection
 problem     3 x connection refused
 wrong       connection 1, frame 2:

@@ -72,6 +72,7 @@ fn timing(run: &Figures, of: Timing) -> Option<&Latencies> {
         Timing::Service => &run.service,
         Timing::SendDelay => run.send_delay.as_ref()?,
         Timing::Connect => &run.connect,
+        Timing::Handshake => run.handshake.as_ref()?,
     };
     Some(&timing.histogram)
 }

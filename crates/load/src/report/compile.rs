@@ -53,6 +53,7 @@ impl Report {
         let connections = Connections {
             connected: outcome.connected,
             reconnects: total.run.reconnects,
+            resumed: total.run.resumed,
             goaways: total.run.goaways,
             ..self.connections
         };
@@ -169,6 +170,8 @@ impl Figures {
             service: Timing::from(&measured.service),
             send_delay: is_open.then(|| Timing::from(&measured.send_delay)),
             connect: Timing::from(&measured.connect),
+            handshake: (!measured.handshake.histogram().is_empty())
+                .then(|| Timing::from(&measured.handshake)),
         }
     }
 }

@@ -33,6 +33,8 @@ pub enum Timing {
     SendDelay,
     /// Connecting, and WELCOME where there is one.
     Connect,
+    /// TLS handshakes.
+    Handshake,
 }
 
 /// One of many measured times.
@@ -66,7 +68,8 @@ pub enum Fault {
 }
 
 impl Timing {
-    const ALL: [Self; 4] = [Self::Response, Self::Service, Self::SendDelay, Self::Connect];
+    const ALL: [Self; 5] =
+        [Self::Response, Self::Service, Self::SendDelay, Self::Connect, Self::Handshake];
 
     const fn name(self) -> &'static str {
         match self {
@@ -74,6 +77,7 @@ impl Timing {
             Self::Service => "service",
             Self::SendDelay => "send_delay",
             Self::Connect => "connect",
+            Self::Handshake => "handshake",
         }
     }
 }
@@ -139,8 +143,8 @@ impl fmt::Display for Statistic {
 const RATE: &str = "rate";
 
 /// What there is.
-const KNOWN: &str = "known are p0 to p100, max and mean (also of service, send_delay, connect and \
-                     response, as service.p99), rate, errors, lost, corrupt, duplicate, \
+const KNOWN: &str = "known are p0 to p100, max and mean (also of service, send_delay, connect, \
+                     handshake and response, as service.p99), rate, errors, lost, corrupt, duplicate, \
                      reordered, misrouted and late";
 
 /// Reads `p99.9`, `service.max`, `rate` or `lost`.

@@ -245,8 +245,14 @@ impl Place {
         let (opened, took) = opened.await?;
         let is_reconnect = mem::replace(&mut client.has_tried, true);
         Some(opened.map_err(OpenError::Connect).and_then(|opened| {
+            let handshake = opened.stream.handshake();
             self.measured(|measured| {
-                measured.connect.record(nanos(took), 1);
+                let apart = handshake.map_or(Duration::ZERO, |handshake| {
+                    measured.handshake.record(nanos(handshake.took), 1);
+                    measured.resumed += u64::from(handshake.resumed);
+                    handshake.took
+                });
+                measured.connect.record(nanos(took.saturating_sub(apart)), 1);
                 measured.reconnects += u64::from(is_reconnect);
             });
             self.check(client, opened)
@@ -358,6 +364,7 @@ fn options(plan: &Plan, connection: u32) -> Options {
     let mut options = Options::default();
     options.connect_timeout = plan.timeout;
     options.reply = plan.reply.unwrap_or_default();
+    options.tls.clone_from(&plan.tls);
     options.local = plan.source(connection);
     options.hello =
         plan.hello.then(|| Hello { wanted: plan.reply, name: "volley-load".to_owned() });

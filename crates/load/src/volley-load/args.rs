@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use volley_cli::{HELP, Program, Reply, parse_count, parse_duration, parse_rate, parse_timeout};
 use volley_client::advice::parse_any_endpoint;
+use volley_client::flags::ConnectFlags;
 use volley_load::output::files::PathOrStdout;
 use volley_load::plan::Arrivals;
 use volley_load::plan::phases::Phases;
@@ -106,6 +107,9 @@ pub(crate) struct RunArgs {
     /// For example 127.0.0.2,127.0.0.4-127.0.0.9.
     #[arg(long, value_name = "ADDRESSES", help_heading = "Target")]
     pub(crate) source: Option<Sources>,
+
+    #[command(flatten)]
+    pub(crate) connect: ConnectFlags,
 
     /// How long to wait for each reply
     ///
@@ -221,8 +225,8 @@ pub(crate) struct RunArgs {
     /// Can be given more than once. Other examples: 'service.p99.9>1ms', 'rate<49.9k', 'lost>0.1%'.
     ///
     /// Figures: p50, p99, p99.99 … max, mean of the response time, the same with service.,
-    /// send_delay. or connect. before it; rate; errors, lost, corrupt, duplicate, reordered,
-    /// misrouted, late as a number of frames or in percent. Any frame that does not come back
+    /// send_delay., connect. or handshake. before it; rate; errors, lost, corrupt, duplicate,
+    /// reordered, misrouted, late as a number of frames or in percent. Any frame that does not come back
     /// right breaks a run, unless a threshold for its column says how many may.
     #[arg(long, value_name = "CONDITION", help_heading = "Verdict")]
     pub(crate) fail_if: Vec<Threshold>,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use volley_cli::Exit;
 use volley_client::advice::{exit, with_hint};
+use volley_client::flags::FlagsError;
 use volley_load::limits::shortage::Shortage;
 use volley_load::output::files::OutputError;
 use volley_load::plan::schedule::ScheduleError;
@@ -16,6 +17,8 @@ use volley_load::run::client::OpenError;
 pub(crate) enum Failure {
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
+    #[error(transparent)]
+    Flags(#[from] FlagsError),
     #[error("cannot read the payload {}: {source}", path.display())]
     Payload { path: PathBuf, source: io::Error },
     #[error("the payload {} has {len} bytes: a frame has at most {max}", path.display())]
@@ -36,6 +39,7 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Schedule(_) => Exit::Usage,
+            Self::Flags(error) => error.exit(),
             Self::Output(error) => output_exit(error),
             Self::Payload { .. } => Exit::NoInput,
             Self::PayloadTooLong { .. } => Exit::BadData,

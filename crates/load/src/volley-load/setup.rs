@@ -14,6 +14,7 @@ use volley_proto::{MaxFrame, ReplyKind};
 
 use crate::args::{Reconnect, RunArgs};
 use crate::failure::Failure;
+use crate::tell;
 
 /// How long a run takes unless told.
 const DURATION: Duration = Duration::from_secs(5);
@@ -22,6 +23,7 @@ const DURATION: Duration = Duration::from_secs(5);
 /// not known yet.
 pub(crate) fn plan(args: &RunArgs) -> Result<Plan, Failure> {
     let connections = args.connections.get();
+    let approach = args.connect.approach(&args.to, tell)?;
     Ok(Plan {
         targets: args.to.clone(),
         connections,
@@ -37,6 +39,7 @@ pub(crate) fn plan(args: &RunArgs) -> Result<Plan, Failure> {
         stop: stop(args),
         warmup: args.warmup,
         timeout: args.timeout,
+        tls: approach.tls,
         life: Life {
             frames: args.frames_per_connection.map(Into::into),
             reconnect: args.reconnect == Reconnect::Always,

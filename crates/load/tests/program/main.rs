@@ -12,6 +12,7 @@ mod refusals;
 mod scripted;
 mod signals;
 mod streams;
+mod tls;
 
 use std::io::Read;
 use std::process::{Child, Command, Stdio};

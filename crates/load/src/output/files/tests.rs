@@ -111,8 +111,8 @@ fn every_output_is_written() {
     assert!(fs::read_to_string(path("c.xml")).unwrap().ends_with("</testsuites>\n"));
     let log = fs::read_to_string(path("c.hlog")).unwrap();
     let lines = log.lines().filter(|line| line.starts_with("Tag=")).count();
-    // Response, service and send delay in both seconds, connecting in the first.
-    assert_eq!((lines, log.ends_with('\n')), (7, true), "{log}");
+    // Response, service and send delay in both seconds, connecting and handshakes in the first.
+    assert_eq!((lines, log.ends_with('\n')), (8, true), "{log}");
     assert_eq!(names(directory.path()), ["c.hgrm", "c.hlog", "c.json", "c.xml"]);
 }
 
