@@ -6,7 +6,6 @@ use volley_proto::{FrameError, HEAD_LEN, MaxFrame, Parsed, encode_data_head, par
 /// How frames and their replies stand in the bytes of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "advice", derive(clap::ValueEnum))]
-#[non_exhaustive]
 pub enum Framing {
     /// behind their lengths, as in volley's protocol
     #[default]

@@ -10,8 +10,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
+use volley_client::Framing;
 use volley_proto::{Endpoint, MaxFrame};
-use volley_server::{Config, Deadlines, ServeError, bind, serve};
+use volley_server::{Config, Deadlines, ServeError, Server, bind};
 
 /// The name of the server's threads, by which their processor time is found.
 const THREAD_NAME: &str = "target";
@@ -29,12 +30,13 @@ pub struct Embedded {
 
 impl Embedded {
     /// Starts a server on a free port of the loopback interface. It gives the replies that are
-    /// asked for, echoes by default, and takes payloads of up to `max_frame` bytes.
+    /// asked for, echoes by default, and takes payloads of up to `max_frame` bytes; a raw one sends
+    /// back what it gets.
     ///
     /// # Errors
     ///
     /// When the system gives no port, no thread or no runtime.
-    pub fn start(threads: usize, max_frame: MaxFrame) -> io::Result<Self> {
+    pub fn start(threads: usize, max_frame: MaxFrame, framing: Framing) -> io::Result<Self> {
         let (tell, told) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let runtime = runtime(threads)?;
@@ -46,7 +48,11 @@ impl Embedded {
         let thread = thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || {
             runtime.block_on(async {
                 let Some(listener) = listen(&tell) else { return Ok(()) };
-                serve(listener, config, stopped).await.map(|_| ())
+                let served = match framing {
+                    Framing::Frames => Server::new(listener, config)?.run(stopped).await,
+                    Framing::Raw => Server::raw(listener, config)?.run(stopped).await,
+                };
+                served.map(|_| ())
             })
         })?;
         // A thread that ends without a word has panicked.

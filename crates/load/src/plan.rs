@@ -9,7 +9,7 @@ pub mod sources;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use volley_client::Tls;
+use volley_client::{Framing, Tls};
 use volley_proto::{Endpoint, ReplyKind};
 
 use crate::plan::schedule::Schedule;
@@ -34,6 +34,9 @@ pub struct Plan {
     pub sizes: Sizes,
     /// The same payload for every frame, in place of generated ones.
     pub payload: Option<Vec<u8>>,
+    /// How frames stand in the bytes of a connection; raw ones have at least one byte, no HELLO and
+    /// no receipts.
+    pub framing: Framing,
     /// Whether to say HELLO, and what to ask for: `None` says no HELLO.
     pub hello: bool,
     /// The reply to ask for, or to expect without HELLO.
@@ -122,6 +125,7 @@ impl Default for Plan {
             pipeline: 1,
             sizes: Sizes::Fixed(64),
             payload: None,
+            framing: Framing::Frames,
             hello: true,
             reply: None,
             pace: Pace::Closed,

@@ -83,6 +83,8 @@ pub struct PlanFigures {
     pub size: String,
     /// Whether all frames have the same payload, from a file.
     pub fixed_payload: bool,
+    /// How frames stand in the bytes: `frames` or `raw`.
+    pub framing: &'static str,
     /// Whether HELLO is said.
     pub hello: bool,
     /// The reply that was asked for: `echo`, `ack`, or none for the listener's own.

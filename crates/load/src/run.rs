@@ -7,6 +7,7 @@
 
 pub mod bench;
 pub mod client;
+pub mod cut;
 pub mod exchange;
 pub mod flight;
 pub mod pace;

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use volley_client::Framing;
 use volley_proto::MaxFrame;
 
 use crate::embedded::Embedded;
@@ -64,7 +65,7 @@ pub struct Trial {
 /// [`RunError`] when a measurement could not be had.
 pub fn measure(threads: u32) -> Result<Floor, RunError> {
     let server_threads = cores().saturating_sub(threads as usize).max(1);
-    let server = Embedded::start(server_threads, MaxFrame::DEFAULT)?;
+    let server = Embedded::start(server_threads, MaxFrame::DEFAULT, Framing::Frames)?;
     let trial = |connections, pipeline, asked: Option<f64>| {
         let pace = match asked.and_then(|rate| Schedule::steady(rate, 1).ok()) {
             Some(schedule) => Pace::Open { schedule, arrivals: Arrivals::Constant },

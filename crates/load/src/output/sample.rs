@@ -153,6 +153,7 @@ fn plan() -> PlanFigures {
         pipeline: 8,
         size: "64".to_owned(),
         fixed_payload: false,
+        framing: "frames",
         hello: true,
         reply: Some("echo".to_owned()),
         pace: "open",

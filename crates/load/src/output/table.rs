@@ -76,6 +76,7 @@ fn target(plan: &PlanFigures) -> String {
         targets => targets.join(", "),
     };
     match (&plan.reply, plan.hello) {
+        _ if plan.framing == "raw" => format!("{targets}, raw bytes"),
         (Some(reply), true) => format!("{targets}, asked for {reply}"),
         (None, true) => targets,
         (reply, false) => {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use volley_client::Framing;
 use volley_proto::ReplyKind;
 
 use crate::measure::interval::Measured;
@@ -124,6 +125,10 @@ impl PlanFigures {
                 None => plan.sizes.to_string(),
             },
             fixed_payload: plan.payload.is_some(),
+            framing: match plan.framing {
+                Framing::Frames => "frames",
+                Framing::Raw => "raw",
+            },
             hello: plan.hello,
             reply: plan.reply.map(|reply: ReplyKind| reply.to_string()),
             pace: if plan.pace == Pace::Closed { "closed" } else { "open" },

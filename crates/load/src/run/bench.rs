@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use volley_proto::HEAD_LEN;
-
 use crate::measure::interval::Interval;
 use crate::plan::{Pace, Plan, nanos};
 use crate::run::flight::Times;
@@ -82,15 +80,15 @@ impl Bench {
         nanos(instant.saturating_duration_since(self.began))
     }
 
-    /// Room for a frame with a payload of `len` bytes behind those that are encoded.
+    /// Room for a head and a payload of so many bytes behind what is encoded.
     #[inline]
-    pub fn room(&mut self, len: usize) -> (&mut [u8], &mut [u8]) {
-        let (at, frame_len) = (self.encoded, HEAD_LEN + len);
+    pub fn room(&mut self, head_len: usize, len: usize) -> (&mut [u8], &mut [u8]) {
+        let (at, frame_len) = (self.encoded, head_len + len);
         self.encoded += frame_len;
         if self.output.len() < self.encoded {
             self.output.resize(self.encoded, 0);
         }
-        self.output[at..at + frame_len].split_at_mut(HEAD_LEN)
+        self.output[at..at + frame_len].split_at_mut(head_len)
     }
 
     /// A frame with `len` payload bytes is being sent.

@@ -364,6 +364,7 @@ fn options(plan: &Plan, connection: u32) -> Options {
     let mut options = Options::default();
     options.connect_timeout = plan.timeout;
     options.reply = plan.reply.unwrap_or_default();
+    options.framing = plan.framing;
     options.tls.clone_from(&plan.tls);
     options.local = plan.source(connection);
     options.hello =

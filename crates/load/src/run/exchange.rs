@@ -14,14 +14,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use volley_client::{Opened, ProtocolError, Stream};
-use volley_proto::{
-    Control, HEAD_LEN, MaxFrame, Parsed, Reason, ReplyKind, encode_data_head, parse,
-};
+use volley_client::{Framing, Opened, ProtocolError, Stream};
+use volley_proto::{Control, Parsed, Reason, ReplyKind};
 
 use crate::measure::ledger::{Column, Loss};
 use crate::run::bench::Bench;
 use crate::run::client::Client;
+use crate::run::cut::{Cut, Framed, Raw};
 use crate::run::flight::{Flight, InFlight, Matched, Sent, Stray, expected_crc32c};
 use crate::run::shared::{BadReply, Phase, Shared};
 
@@ -147,6 +146,11 @@ impl<'c> Exchange<'c> {
             self.take(&early, bench)?;
         }
         for _ in 0..READS_PER_POLL {
+            // Without lengths a reply is known by those before it.
+            if self.flight.is_beyond_memory() && self.shared.plan.framing == Framing::Raw {
+                let why = "more replies are overdue than are remembered".to_owned();
+                return Poll::Ready(Err(Ended::Failed(Loss::TimedOut, why)));
+            }
             let phase = self.shared.phase();
             if phase > Phase::Finishing {
                 return Poll::Ready(Ok(Ended::Done));
@@ -220,8 +224,15 @@ impl<'c> Exchange<'c> {
         (self.left == 0).then_some(Ended::Spent)
     }
 
-    /// Encodes the frames that are due and for which there is room, and writes them.
+    /// Sends the frames that are due and for which there is room.
     fn send(&mut self, cx: &mut Context<'_>, bench: &mut Bench) {
+        match self.shared.plan.framing {
+            Framing::Frames => self.send_as::<Framed>(cx, bench),
+            Framing::Raw => self.send_as::<Raw>(cx, bench),
+        }
+    }
+
+    fn send_as<C: Cut>(&mut self, cx: &mut Context<'_>, bench: &mut Bench) {
         let room = u64::from(self.shared.plan.pipeline).saturating_sub(self.flight.places() as u64);
         let may = room.min(self.left);
         if may == 0 {
@@ -237,7 +248,7 @@ impl<'c> Exchange<'c> {
             if !is_warmup && !self.shared.claim() {
                 break;
             }
-            self.encode(planned, now, is_warmup, bench);
+            self.encode::<C>(planned, now, is_warmup, bench);
             sent += 1;
         }
         if sent == 0 {
@@ -262,11 +273,11 @@ impl<'c> Exchange<'c> {
     }
 
     #[inline]
-    fn encode(&mut self, planned: u64, now: u64, is_warmup: bool, bench: &mut Bench) {
+    fn encode<C: Cut>(&mut self, planned: u64, now: u64, is_warmup: bool, bench: &mut Bench) {
         let len = self.shared.plan.draw_len(&mut self.client.sizes);
         let (connection, number) = (self.client.connection, self.client.number);
-        let (head, payload) = bench.room(len as usize);
-        head.copy_from_slice(&encode_data_head(len as usize));
+        let (head, payload) = bench.room(C::HEAD_LEN, len as usize);
+        C::put_head(head, len as usize);
         self.shared.payloads.write(connection, number, payload);
         let crc32c = expected_crc32c(self.kind, payload);
         self.client.number += 1;
@@ -329,6 +340,13 @@ impl<'c> Exchange<'c> {
 
     /// Settles the frames to which whole replies have come.
     fn take(&mut self, input: &[u8], bench: &mut Bench) -> Result<(), Ended> {
+        match self.shared.plan.framing {
+            Framing::Frames => self.take_as::<Framed>(input, bench),
+            Framing::Raw => self.take_as::<Raw>(input, bench),
+        }
+    }
+
+    fn take_as<C: Cut>(&mut self, input: &[u8], bench: &mut Bench) -> Result<(), Ended> {
         let now = bench.now();
         // A reply is late from its time-out on, not from when overdue frames are next looked for.
         if let Some(expired) = now.checked_sub(bench.timeout) {
@@ -336,9 +354,9 @@ impl<'c> Exchange<'c> {
         }
         let mut at = 0;
         loop {
-            match parse(&input[at..], MaxFrame::CEILING) {
+            match C::front(&input[at..], || self.flight.due()) {
                 Ok(Parsed::Data(payload)) => {
-                    at += HEAD_LEN + payload.len();
+                    at += C::HEAD_LEN + payload.len();
                     match self.flight.in_turn(payload, &self.shared.payloads) {
                         Some(times) => {
                             bench.right(times, payload.len(), now);

@@ -188,6 +188,20 @@ impl Flight {
         self.waiting.len() + self.trouble.as_ref().map_or(0, |trouble| trouble.places())
     }
 
+    /// How many bytes the next echo has, if one is awaited and nothing lost it. Bytes come in the
+    /// order of their frames, also to those that are overdue.
+    pub fn due(&self) -> Option<u32> {
+        let trouble = self.trouble.as_ref();
+        let overdue = trouble.and_then(|trouble| trouble.oldest_overdue());
+        let waiting = self.waiting.front().map(|frame| frame.len);
+        overdue.or(waiting).or_else(|| trouble.and_then(|trouble| trouble.oldest_overtaken()))
+    }
+
+    /// Whether frames were given up of which a reply may still come.
+    pub fn is_beyond_memory(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.is_beyond_memory())
+    }
+
     /// Whether every frame has been settled.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.trouble.as_ref().is_none_or(|trouble| trouble.is_settled())

@@ -37,6 +37,8 @@ pub struct Trouble {
     forgotten: u64,
     /// How many are remembered.
     most: usize,
+    /// Whether there have been more that were overdue.
+    is_beyond_memory: bool,
 }
 
 /// A frame that was settled as something else than ok.
@@ -56,6 +58,7 @@ impl Trouble {
             odd: VecDeque::new(),
             forgotten: 0,
             most,
+            is_beyond_memory: false,
         }
     }
 
@@ -74,6 +77,21 @@ impl Trouble {
         self.overtaken.iter().map(|frame| frame.written).min()
     }
 
+    /// Whether there have been more that were overdue than are remembered.
+    pub const fn is_beyond_memory(&self) -> bool {
+        self.is_beyond_memory
+    }
+
+    /// The length of the first frame that is overdue.
+    pub fn oldest_overdue(&self) -> Option<u32> {
+        self.overdue.front().map(|frame| frame.len)
+    }
+
+    /// The length of the first frame that was overtaken.
+    pub fn oldest_overtaken(&self) -> Option<u32> {
+        self.overtaken.first().map(|frame| frame.len)
+    }
+
     /// The replies to later frames have overtaken those to `frames`.
     pub fn overtake(&mut self, frames: impl Iterator<Item = InFlight>) {
         self.overtaken.extend(frames);
@@ -90,6 +108,7 @@ impl Trouble {
         self.overdue.extend(self.overtaken.extract_if(.., is_over));
         self.overdue.extend(waiting);
         let too_many = self.overdue.len().saturating_sub(self.most);
+        self.is_beyond_memory |= too_many > 0;
         self.overdue.drain(..too_many).collect()
     }
 

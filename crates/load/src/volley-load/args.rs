@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use volley_cli::{HELP, Program, Reply, parse_count, parse_duration, parse_rate, parse_timeout};
+use volley_client::Framing;
 use volley_client::advice::parse_any_endpoint;
 use volley_client::flags::ConnectFlags;
 use volley_load::output::files::PathOrStdout;
@@ -107,6 +108,12 @@ pub(crate) struct RunArgs {
     /// For example 127.0.0.2,127.0.0.4-127.0.0.9.
     #[arg(long, value_name = "ADDRESSES", help_heading = "Target")]
     pub(crate) source: Option<Sources>,
+
+    /// How frames stand in the bytes of a connection; raw says no HELLO, and replies are told by
+    /// their lengths
+    #[arg(long, value_enum, value_name = "FRAMING", default_value = "frames")]
+    #[arg(help_heading = "Target")]
+    pub(crate) framing: Framing,
 
     #[command(flatten)]
     pub(crate) connect: ConnectFlags,

@@ -19,6 +19,8 @@ pub(crate) enum Failure {
     Schedule(#[from] ScheduleError),
     #[error(transparent)]
     Flags(#[from] FlagsError),
+    #[error("a frame without a byte is none with --framing raw")]
+    RawEmpty,
     #[error("cannot read the payload {}: {source}", path.display())]
     Payload { path: PathBuf, source: io::Error },
     #[error("the payload {} has {len} bytes: a frame has at most {max}", path.display())]
@@ -38,7 +40,7 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Schedule(_) => Exit::Usage,
+            Self::Schedule(_) | Self::RawEmpty => Exit::Usage,
             Self::Flags(error) => error.exit(),
             Self::Output(error) => output_exit(error),
             Self::Payload { .. } => Exit::NoInput,

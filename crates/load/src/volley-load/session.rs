@@ -132,8 +132,8 @@ fn measure(
 fn start_server(plan: &mut Plan, threads: usize) -> Result<Embedded, Failure> {
     let max_frame = MaxFrame::new(u64::from(plan.longest().max(MaxFrame::DEFAULT.get())));
     let max_frame = max_frame.unwrap_or(MaxFrame::CEILING);
-    let embedded =
-        Embedded::start(threads, max_frame).map_err(|source| Failure::Embedded { source })?;
+    let embedded = Embedded::start(threads, max_frame, plan.framing)
+        .map_err(|source| Failure::Embedded { source })?;
     plan.targets = vec![embedded.endpoint().clone()];
     Ok(embedded)
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use volley_client::Framing;
 use volley_load::limits::Limits;
 use volley_load::limits::needs::Needs;
 use volley_load::output::files::Paths;
@@ -23,8 +24,9 @@ const DURATION: Duration = Duration::from_secs(5);
 /// not known yet.
 pub(crate) fn plan(args: &RunArgs) -> Result<Plan, Failure> {
     let connections = args.connections.get();
+    args.framing.check(args.reply.map(ReplyKind::from), &args.to)?;
     let approach = args.connect.approach(&args.to, tell)?;
-    Ok(Plan {
+    let plan = Plan {
         targets: args.to.clone(),
         connections,
         idle: args.idle,
@@ -33,7 +35,8 @@ pub(crate) fn plan(args: &RunArgs) -> Result<Plan, Failure> {
         pipeline: args.pipeline.get(),
         sizes: args.size.clone(),
         payload: args.payload.as_deref().map(payload).transpose()?,
-        hello: !args.no_hello,
+        framing: args.framing,
+        hello: !args.no_hello && args.framing == Framing::Frames,
         reply: args.reply.map(ReplyKind::from),
         pace: pace(args)?,
         stop: stop(args),
@@ -46,7 +49,11 @@ pub(crate) fn plan(args: &RunArgs) -> Result<Plan, Failure> {
         },
         seed: args.seed,
         threads: args.threads.map_or_else(default_threads, u32::from).min(connections),
-    })
+    };
+    if plan.framing == Framing::Raw && plan.shortest() == 0 {
+        return Err(Failure::RawEmpty);
+    }
+    Ok(plan)
 }
 
 fn pace(args: &RunArgs) -> Result<Pace, Failure> {

@@ -7,6 +7,7 @@ mod connections;
 mod faults;
 mod machine;
 mod passes;
+mod raw;
 mod refusals;
 #[path = "../scripted/mod.rs"]
 mod scripted;

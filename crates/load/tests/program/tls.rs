@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
+use volley_client::Framing;
 use volley_load::embedded::Embedded;
 use volley_proto::{Endpoint, MaxFrame};
 
@@ -46,7 +47,7 @@ impl Secured {
         let endpoint = Endpoint::Tls(listener.local_addr().unwrap().into());
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
-            let plain = Embedded::start(1, MaxFrame::CEILING).unwrap();
+            let plain = Embedded::start(1, MaxFrame::CEILING, Framing::Frames).unwrap();
             let Endpoint::Tcp(behind) = plain.endpoint() else { unreachable!() };
             let behind = behind.to_string();
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();

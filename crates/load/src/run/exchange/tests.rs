@@ -8,7 +8,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::time::timeout;
 use volley_client::{Options, open};
-use volley_proto::Text;
+use volley_proto::{HEAD_LEN, Text};
 
 use super::*;
 use crate::plan::schedule::Schedule;
