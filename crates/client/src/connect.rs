@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::StreamExt;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::codec::FramedRead;
@@ -23,7 +23,8 @@ use crate::deadline::deadline;
 use crate::error::{Error, ProtocolError};
 use crate::framing::Framing;
 use crate::local::bind_address;
-use crate::stream::Stream;
+use crate::proxy_header::ProxyHeader;
+use crate::stream::{Stream, StreamAddress};
 use crate::tap::{Direction, Passing, Tap};
 use crate::tls::{Tls, shake_hands};
 
@@ -69,13 +70,16 @@ pub struct Options {
     /// How to speak TLS with a `tls://` endpoint; `None` is [`Tls::system`]. Connections with the same
     /// one go on with each other's sessions.
     pub tls: Option<Tls>,
+    /// A PROXY header before everything else, the TLS handshake too: for servers that stand behind a
+    /// balancer.
+    pub proxy_header: Option<ProxyHeader>,
     /// Sees every frame, HELLO and WELCOME included.
     pub tap: Option<Arc<dyn Tap>>,
 }
 
 impl Default for Options {
     /// 5 s for each, a HELLO that takes the listener's own reply, any local address, the system's TLS,
-    /// no tap.
+    /// no PROXY header, no tap.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
@@ -86,6 +90,7 @@ impl Default for Options {
             max_frame: MaxFrame::CEILING,
             local: None,
             tls: None,
+            proxy_header: None,
             tap: None,
         }
     }
@@ -154,9 +159,13 @@ pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Erro
             let resolve = resolve(endpoint, address);
             let addresses = timeout_at(deadline, resolve).await.map_err(|_| late("address"))??;
             let connect = connect_to_any(endpoint, &addresses, options.local);
-            let stream = timeout_at(deadline, connect).await.map_err(|_| late("connection"))??;
+            let mut stream =
+                timeout_at(deadline, connect).await.map_err(|_| late("connection"))??;
             // A lost delay is no reason to give up a connection that works.
             let _ = stream.set_nodelay(true);
+            let ends = (stream.local_addr(), stream.peer_addr());
+            let announce = announce(&mut stream, ends, options);
+            timeout_at(deadline, announce).await.map_err(|_| late("connection"))??;
             if let Endpoint::Tls(_) = endpoint {
                 let secure = secure(endpoint, address, stream, options);
                 timeout_at(deadline, secure).await.map_err(|_| late("TLS handshake"))??
@@ -166,7 +175,12 @@ pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Erro
         }
         Endpoint::Unix(address) => {
             let connect = connect_to_path(endpoint, address, options.local);
-            timeout_at(deadline, connect).await.map_err(|_| late("connection"))??.into()
+            let connected = timeout_at(deadline, connect).await;
+            let mut stream = connected.map_err(|_| late("connection"))??;
+            let ends = (stream.local_addr(), stream.peer_addr());
+            let announce = announce(&mut stream, ends, options);
+            timeout_at(deadline, announce).await.map_err(|_| late("connection"))??;
+            stream.into()
         }
         Endpoint::Udp(_) => {
             let socket = Datagrams::open(endpoint, options).await?.into_socket();
@@ -186,6 +200,20 @@ pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Erro
     let greeted = timeout_at(deadline, greeting).await.map_err(|_| late("WELCOME"))?;
     let (terms, early) = greeted.map_err(|error| of_tls(error, endpoint))?;
     Ok(Opened { stream, early, reply: terms.reply, max_frame: terms.max_frame })
+}
+
+/// Sends the PROXY header, if there is one, on a connection between these ends.
+async fn announce<A: Into<StreamAddress>>(
+    stream: &mut (impl AsyncWrite + Unpin),
+    ends: (io::Result<A>, io::Result<A>),
+    options: &Options,
+) -> Result<(), Error> {
+    let Some(header) = &options.proxy_header else { return Ok(()) };
+    let send = async {
+        let bytes = header.encode(&ends.0?.into(), &ends.1?.into())?;
+        stream.write_all(&bytes).await
+    };
+    send.await.map_err(|source| Error::Send { source })
 }
 
 /// Makes a TLS connection of one of TCP.

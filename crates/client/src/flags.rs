@@ -10,7 +10,7 @@ use volley_cli::Exit;
 use volley_proto::{Endpoint, ReplyKind};
 
 use crate::advice::tls_setup_exit;
-use crate::{Framing, Options, Tls, TlsOptions, TlsSetupError};
+use crate::{Framing, Options, ProxyHeader, Tls, TlsOptions, TlsSetupError};
 
 /// How connections are made.
 #[derive(Clone, Debug, Default, Args)]
@@ -32,6 +32,11 @@ pub struct ConnectFlags {
     #[arg(long, value_name = "NAME", help_heading = "TLS")]
     pub server_name: Option<String>,
 
+    /// Send a PROXY header first, as a balancer would: v1 or v2, with =SOURCE or =SOURCE,DESTINATION
+    /// in place of the connection's own addresses
+    #[arg(long, value_name = "VERSION", help_heading = "Connections")]
+    pub proxy_header: Option<ProxyHeader>,
+
     /// Take any certificate: whoever is in between can read and change everything
     #[arg(long, conflicts_with = "ca", help_heading = "TLS")]
     pub insecure: bool,
@@ -42,6 +47,8 @@ pub struct ConnectFlags {
 pub struct Approach {
     /// How to speak TLS; `None` if nobody does.
     pub tls: Option<Tls>,
+    /// The PROXY header that is sent first, if there is one.
+    pub proxy_header: Option<ProxyHeader>,
 }
 
 /// Flags that come to nothing.
@@ -61,6 +68,12 @@ pub enum FlagsError {
     #[error("--framing raw is for streams of bytes, and {endpoint} has none")]
     RawDatagrams {
         /// Where to connect.
+        endpoint: Endpoint,
+    },
+    /// A PROXY header stands at the beginning of a connection.
+    #[error("--proxy-header is for connections, and {endpoint} has none")]
+    ProxyDatagrams {
+        /// Where to send.
         endpoint: Endpoint,
     },
     /// There is no TLS to be had of them.
@@ -83,7 +96,12 @@ impl ConnectFlags {
         endpoints: impl IntoIterator<Item = &'a Endpoint>,
         mut warn: impl FnMut(&str),
     ) -> Result<Approach, FlagsError> {
-        let speaks_tls = endpoints.into_iter().any(|endpoint| matches!(endpoint, Endpoint::Tls(_)));
+        let endpoints: Vec<_> = endpoints.into_iter().collect();
+        let speaks_tls = endpoints.iter().any(|endpoint| matches!(endpoint, Endpoint::Tls(_)));
+        let udp = endpoints.iter().find(|endpoint| matches!(endpoint, Endpoint::Udp(_)));
+        if let (Some(_), Some(&endpoint)) = (self.proxy_header, udp) {
+            return Err(FlagsError::ProxyDatagrams { endpoint: endpoint.clone() });
+        }
         let tls = match (speaks_tls, self.first_of_tls()) {
             (false, None) => None,
             (false, Some(flag)) => return Err(FlagsError::Unused { flag }),
@@ -94,7 +112,7 @@ impl ConnectFlags {
                 Some(self.tls_options().build()?)
             }
         };
-        Ok(Approach { tls })
+        Ok(Approach { tls, proxy_header: self.proxy_header })
     }
 
     /// The first flag that is given and says something of TLS.
@@ -163,6 +181,7 @@ impl Approach {
     /// Makes connections with these options so.
     pub fn apply(&self, options: &mut Options) {
         options.tls.clone_from(&self.tls);
+        options.proxy_header = self.proxy_header;
     }
 }
 
@@ -170,7 +189,10 @@ impl FlagsError {
     /// The exit code of a program that ends with it.
     pub const fn exit(&self) -> Exit {
         match self {
-            Self::Unused { .. } | Self::RawReceipts | Self::RawDatagrams { .. } => Exit::Usage,
+            Self::Unused { .. }
+            | Self::RawReceipts
+            | Self::RawDatagrams { .. }
+            | Self::ProxyDatagrams { .. } => Exit::Usage,
             Self::Tls { source } => tls_setup_exit(source),
         }
     }

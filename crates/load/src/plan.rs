@@ -9,7 +9,7 @@ pub mod sources;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use volley_client::{Framing, Tls};
+use volley_client::{Framing, ProxyHeader, Tls};
 use volley_proto::{Endpoint, ReplyKind};
 
 use crate::plan::schedule::Schedule;
@@ -51,6 +51,8 @@ pub struct Plan {
     pub timeout: Duration,
     /// How to speak TLS with `tls://` targets; `None` is [`Tls::system`].
     pub tls: Option<Tls>,
+    /// A PROXY header at the beginning of each connection.
+    pub proxy_header: Option<ProxyHeader>,
     /// How long connections live.
     pub life: Life,
     /// Makes payloads, sizes and random arrivals the same in every run.
@@ -133,6 +135,7 @@ impl Default for Plan {
             warmup: Duration::ZERO,
             timeout: Duration::from_secs(5),
             tls: None,
+            proxy_header: None,
             life: Life { frames: None, reconnect: true },
             seed: 1,
             threads: 1,

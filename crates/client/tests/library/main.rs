@@ -7,6 +7,7 @@ mod cancel;
 mod connect;
 mod ends;
 mod flow;
+mod proxy_header;
 mod raw;
 mod replies;
 #[path = "../scripted/mod.rs"]

@@ -8,6 +8,7 @@ mod exits;
 mod input;
 mod output;
 mod ping;
+mod proxy_header;
 mod raw;
 mod script;
 #[path = "../scripted/mod.rs"]

@@ -365,6 +365,7 @@ fn options(plan: &Plan, connection: u32) -> Options {
     options.connect_timeout = plan.timeout;
     options.reply = plan.reply.unwrap_or_default();
     options.framing = plan.framing;
+    options.proxy_header = plan.proxy_header;
     options.tls.clone_from(&plan.tls);
     options.local = plan.source(connection);
     options.hello =

@@ -43,6 +43,7 @@ pub(crate) fn plan(args: &RunArgs) -> Result<Plan, Failure> {
         warmup: args.warmup,
         timeout: args.timeout,
         tls: approach.tls,
+        proxy_header: approach.proxy_header,
         life: Life {
             frames: args.frames_per_connection.map(Into::into),
             reconnect: args.reconnect == Reconnect::Always,

@@ -77,6 +77,23 @@ fn a_server_that_closes_within_a_reply_has_lost_it() {
 }
 
 #[test]
+fn a_proxy_header_is_the_first_of_each_connection() {
+    const LINE: &[u8] = b"PROXY TCP4 192.0.2.1 198.51.100.7 4711 7007\r\n";
+    let to = server(|mut stream| {
+        let mut line = [0; LINE.len()];
+        stream.read_exact(&mut line).unwrap();
+        // To another one nothing comes back.
+        if line == LINE {
+            echo_but(stream, None);
+        }
+    });
+    let header = "--proxy-header v1=192.0.2.1:4711,198.51.100.7:7007";
+    let ended = run(load(&format!("--framing raw --to {to} {header} -c 3 -n 100")));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ledger(&ended), (100, vec![("ok".to_owned(), 100)]));
+}
+
+#[test]
 fn what_raw_bytes_cannot_have_is_wrong_usage() {
     let receipts = run(load("--framing raw --reply ack -n 1"));
     let told = "--framing raw has no receipts: leave --reply ack out";
