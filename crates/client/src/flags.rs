@@ -108,8 +108,10 @@ impl ConnectFlags {
             // Before a connection is timed.
             (true, None) => Some(Tls::system()?),
             (true, Some(_)) => {
+                // A file that holds no key is not to be warned of.
+                let tls = self.tls_options().build()?;
                 self.warnings().iter().for_each(|warning| warn(warning));
-                Some(self.tls_options().build()?)
+                Some(tls)
             }
         };
         Ok(Approach { tls, proxy_header: self.proxy_header })

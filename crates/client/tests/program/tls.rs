@@ -212,7 +212,7 @@ async fn files_of_no_use_are_told_before_anything_is_tried() {
     let cases: [(i32, &[&str], String); 5] = [
         (66, &["--ca", "/nowhere"], "cannot read /nowhere: No such file or directory".to_owned()),
         (65, &["--ca", key], format!("{key} holds no certificate in PEM")),
-        (65, &["--cert", cert], format!("{cert} holds no private key in PEM")),
+        (65, &["--cert", cert], format!("volley: {cert} holds no private key in PEM")),
         (
             65,
             &["--cert", cert, "--key", other],
@@ -224,6 +224,7 @@ async fn files_of_no_use_are_told_before_anything_is_tried() {
         let ended = within(run(send(&to).args(flags).arg("x"))).await;
         assert_eq!(ended.code, Some(code), "{ended:?}");
         assert!(ended.stderr.contains(&message), "{ended:?}");
+        assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
     }
 }
 
