@@ -137,6 +137,102 @@ impl AcceptError {
     }
 }
 
+/// Why a connection came to nothing between its acceptance and its first frame: on a listener that
+/// requires a PROXY header or a TLS handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum OpenFailure {
+    /// It took too long.
+    TimedOut,
+    /// The peer closed or reset it.
+    Closed,
+    /// The socket failed in some other way.
+    Io,
+    /// Not done at the drain deadline, or when the server itself was dropped.
+    CutOff,
+    /// It did not come from a trusted balancer.
+    ProxyUntrusted,
+    /// It began with no PROXY header, or with a bad one.
+    ProxyHeader,
+    /// What came was not TLS.
+    NotTls,
+    /// The two sides have no version, cipher or protocol (ALPN) in common.
+    TlsMismatch,
+    /// The peer broke the rules of TLS.
+    TlsBroken,
+    /// The peer showed no certificate, and had to.
+    CertificateMissing,
+    /// The peer's certificate is expired, or not valid yet.
+    CertificateExpired,
+    /// The peer's certificate is of an authority that is not trusted here.
+    CertificateUnknownCa,
+    /// The peer's certificate is bad in some other way.
+    CertificateBad,
+    /// The peer ended the handshake with an alert: it does not trust our certificate, most often.
+    Alert,
+}
+
+impl OpenFailure {
+    /// All there are.
+    pub const ALL: [Self; 14] = [
+        Self::TimedOut,
+        Self::Closed,
+        Self::Io,
+        Self::CutOff,
+        Self::ProxyUntrusted,
+        Self::ProxyHeader,
+        Self::NotTls,
+        Self::TlsMismatch,
+        Self::TlsBroken,
+        Self::CertificateMissing,
+        Self::CertificateExpired,
+        Self::CertificateUnknownCa,
+        Self::CertificateBad,
+        Self::Alert,
+    ];
+
+    /// In one word, for metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::TimedOut => "timed_out",
+            Self::Closed => "closed",
+            Self::Io => "io_error",
+            Self::CutOff => "cut_off",
+            Self::ProxyUntrusted => "proxy_untrusted",
+            Self::ProxyHeader => "proxy_header",
+            Self::NotTls => "not_tls",
+            Self::TlsMismatch => "tls_mismatch",
+            Self::TlsBroken => "tls_broken",
+            Self::CertificateMissing => "certificate_missing",
+            Self::CertificateExpired => "certificate_expired",
+            Self::CertificateUnknownCa => "certificate_unknown_ca",
+            Self::CertificateBad => "certificate_bad",
+            Self::Alert => "alert",
+        }
+    }
+}
+
+impl fmt::Display for OpenFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::TimedOut => "timed out",
+            Self::Closed => "closed",
+            Self::Io => "I/O error",
+            Self::CutOff => "cut off",
+            Self::ProxyUntrusted => "not from a balancer",
+            Self::ProxyHeader => "bad PROXY header",
+            Self::NotTls => "not TLS",
+            Self::TlsMismatch => "nothing in common",
+            Self::TlsBroken => "broken TLS",
+            Self::CertificateMissing => "no client certificate",
+            Self::CertificateExpired => "client certificate expired",
+            Self::CertificateUnknownCa => "client certificate of an unknown CA",
+            Self::CertificateBad => "bad client certificate",
+            Self::Alert => "alert from the peer",
+        })
+    }
+}
+
 /// What a server has done since its start. The books balance at any instant:
 ///
 /// - [`accepted`](Self::accepted) = [`active`](Self::active) + the sum of [`ends`](Self::ends)
@@ -153,6 +249,15 @@ pub struct Books {
     pub ends: BTreeMap<End, u64>,
     /// Connections that were turned away.
     pub refused: BTreeMap<Refusal, u64>,
+    /// Connections that wait for their PROXY header or their TLS handshake, and are in none of the
+    /// above yet.
+    pub opening: u64,
+    /// Connections that came to nothing meanwhile.
+    pub open_failures: BTreeMap<OpenFailure, u64>,
+    /// TLS handshakes that were completed.
+    pub handshakes: u64,
+    /// Those of them that went on with an earlier session.
+    pub resumed: u64,
     /// Errors of accept(2).
     pub accept_errors: BTreeMap<AcceptError, u64>,
     /// How often accepting waited, so as not to be faster than it may.
@@ -187,6 +292,11 @@ impl Books {
         self.refused.values().sum()
     }
 
+    /// Connections that came to nothing before their first frame, for whatever reason.
+    pub fn open_failures(&self) -> u64 {
+        self.open_failures.values().sum()
+    }
+
     /// Frames that arrived whole and whose reply could not be sent.
     pub fn frames_dropped(&self) -> u64 {
         self.dropped.values().sum()
@@ -216,6 +326,9 @@ impl AddAssign<&Self> for Books {
     fn add_assign(&mut self, other: &Self) {
         self.accepted += other.accepted;
         self.active += other.active;
+        self.opening += other.opening;
+        self.handshakes += other.handshakes;
+        self.resumed += other.resumed;
         self.accept_pauses += other.accept_pauses;
         self.throttled += other.throttled;
         self.frames_received += other.frames_received;
@@ -226,6 +339,7 @@ impl AddAssign<&Self> for Books {
         self.bytes_out += other.bytes_out;
         add(&mut self.ends, &other.ends);
         add(&mut self.refused, &other.refused);
+        add(&mut self.open_failures, &other.open_failures);
         add(&mut self.accept_errors, &other.accept_errors);
         add(&mut self.dropped, &other.dropped);
     }

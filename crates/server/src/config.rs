@@ -31,6 +31,9 @@ pub struct Config {
     /// How many connections may be open at once, in all and from one source. Further ones are
     /// refused as busy.
     pub connections: ConnectionLimit,
+    /// How many PROXY headers and TLS handshakes may be under way at once; the others wait for their
+    /// turn. It bounds the memory that they take, and how long one of them waits for the processor.
+    pub max_handshakes: usize,
     /// How many bytes all connections together may keep. One that needs more ends with an ERROR.
     pub buffers: BufferLimit,
     /// Connections per second that are accepted, with a tenth of a second's worth at once; the
@@ -47,13 +50,14 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// Echo, 1 MiB, as many connections as the process has descriptors for, 1 GiB, no rates, the
-    /// default deadlines, 10 s.
+    /// Echo, 1 MiB, as many connections as the process has descriptors for, 256 handshakes at once,
+    /// 1 GiB, no rates, the default deadlines, 10 s.
     fn default() -> Self {
         Self {
             reply: ReplyKind::Echo,
             max_frame: MaxFrame::DEFAULT,
             connections: ConnectionLimit::from_descriptors(),
+            max_handshakes: 256,
             buffers: BufferLimit::default(),
             accept_rate: None,
             frame_rate: None,

@@ -629,8 +629,9 @@ impl<S: Transport, R: Responder, F: Cut> Future for Connection<S, R, F> {
                 this.linger = Some(Box::new(Linger::new(this.member.roster.longest_linger())));
             }
         }
-        if let Some(linger) = &mut this.linger {
-            ready!(linger.poll(&mut this.stream, cx));
+        match &mut this.linger {
+            Some(linger) => ready!(linger.poll(&mut this.stream, cx)),
+            None => this.stream.say_end(cx),
         }
         this.record();
         Poll::Ready(())
@@ -652,6 +653,7 @@ impl<S, R, F: Cut> Connection<S, R, F> {
                 "connection",
                 id = seat.id,
                 peer = %seat.peer,
+                via = seat.peer.via().map(tracing::field::display),
                 pid = credentials.and_then(|process| process.pid),
                 uid = credentials.map(|process| process.uid),
                 gid = credentials.map(|process| process.gid),

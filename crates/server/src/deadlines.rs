@@ -13,6 +13,10 @@ use volley_proto::Reason;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Deadlines {
+    /// From accepting a connection to its PROXY header and its TLS handshake, where the listener
+    /// has them; waiting for one of [`Config::max_handshakes`](crate::Config::max_handshakes)
+    /// places included.
+    pub handshake: Option<Duration>,
     /// From the connection's start to its first whole frame, HELLO or data.
     pub first_frame: Option<Duration>,
     /// From a frame's first byte to its last, and what its size takes at
@@ -35,10 +39,11 @@ pub struct Deadlines {
 }
 
 impl Default for Deadlines {
-    /// First frame 10 s, a frame 10 s and its size at 16 KiB/s, idle 5 min, write 30 s, no
+    /// Handshake 10 s, first frame 10 s, a frame 10 s and its size at 16 KiB/s, idle 5 min, write 30 s, no
     /// lifetime.
     fn default() -> Self {
         Self {
+            handshake: Some(Duration::from_secs(10)),
             first_frame: Some(Duration::from_secs(10)),
             frame: Some(Duration::from_secs(10)),
             min_rate: Some(16 * 1024),
@@ -63,6 +68,7 @@ impl Deadlines {
     /// None at all.
     pub const fn off() -> Self {
         Self {
+            handshake: None,
             first_frame: None,
             frame: None,
             min_rate: None,

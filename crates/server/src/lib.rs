@@ -43,7 +43,9 @@ mod handle;
 mod limits;
 mod linger;
 mod listener;
+mod opening;
 mod peer;
+mod proxy;
 mod refusal;
 mod responder;
 mod roster;
@@ -60,7 +62,7 @@ mod unix;
 mod unsent;
 
 pub use bind::bind;
-pub use books::{AcceptError, Books, End, Refusal};
+pub use books::{AcceptError, Books, End, OpenFailure, Refusal};
 pub use config::Config;
 pub use datagram::{
     DatagramBooks, DatagramConfig, DatagramError, DatagramHandle, DatagramServer, Dropped,
@@ -72,7 +74,8 @@ pub use handle::Handle;
 pub use limits::buffers::BufferLimit;
 pub use limits::connections::ConnectionLimit;
 pub use listener::Listener;
-pub use peer::{Credentials, Peer};
+pub use peer::{Behind, Credentials, Peer};
+pub use proxy::{Proxied, Trusted, Vouched};
 pub use responder::{Ack, Echo, Negotiated, Replied, Request, Responder, Slot};
 pub use server::{ServeError, Server, serve, serve_with};
 pub use service_time::ServiceTimes;

@@ -1,5 +1,6 @@
-//! What connections come from. A transport is a pair of types, a listener and its stream, for which
-//! the rest of the crate is compiled: none asks per frame which one it is.
+//! What connections come from. A listener's type says what it accepts and how that is
+//! [opened](crate::opening), and the rest of the crate is compiled for it: none asks per frame which
+//! one it is.
 
 use std::fmt;
 use std::io;
@@ -10,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use volley_proto::{Endpoint, UnixAddress};
 
 use crate::bind::tune;
-use crate::transport::Transport;
+use crate::opening::{Direct, Opener};
 use crate::{Credentials, Peer};
 
 /// A bound socket that [`serve`](crate::serve) can take: a [`TcpListener`] or a [`UnixListener`] of
@@ -24,7 +25,11 @@ impl Listener for UnixListener {}
 
 /// What the accept loop asks of a listener.
 pub(crate) trait Accept: fmt::Debug + Send + Sync + Unpin + 'static {
-    type Stream: Transport;
+    /// What stands between accept(2) and the first frame.
+    type Opener: Opener;
+
+    /// That, for the connections that come from now on. It outlives the listener.
+    fn opener(&self) -> Self::Opener;
 
     /// Waits for the next connection.
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Accepted<Self>>;
@@ -37,10 +42,17 @@ pub(crate) trait Accept: fmt::Debug + Send + Sync + Unpin + 'static {
 }
 
 /// A connection, or the error that came in its place.
-pub(crate) type Accepted<L> = io::Result<(<L as Accept>::Stream, Peer)>;
+pub(crate) type Accepted<L> = io::Result<(Incoming<L>, Peer)>;
+
+/// What accept(2) brings.
+pub(crate) type Incoming<L> = <<L as Accept>::Opener as Opener>::Raw;
 
 impl Accept for TcpListener {
-    type Stream = TcpStream;
+    type Opener = Direct<TcpStream>;
+
+    fn opener(&self) -> Self::Opener {
+        Direct::new()
+    }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Accepted<Self>> {
         let (stream, address) = ready!(Self::poll_accept(self, cx))?;
@@ -57,7 +69,11 @@ impl Accept for TcpListener {
 }
 
 impl Accept for UnixListener {
-    type Stream = UnixStream;
+    type Opener = Direct<UnixStream>;
+
+    fn opener(&self) -> Self::Opener {
+        Direct::new()
+    }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Accepted<Self>> {
         let (stream, _) = ready!(Self::poll_accept(self, cx))?;

@@ -4,13 +4,25 @@ use std::fmt;
 use std::net::SocketAddr;
 
 /// Who a connection is with, as far as its transport tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Peer {
     /// An address and a port.
     Socket(SocketAddr),
     /// A process of this machine, which has no address.
     Unix(Credentials),
+    /// Somebody behind a balancer. In a box: it would be twice as large as the others.
+    Behind(Box<Behind>),
+}
+
+/// A client that a balancer has named in its PROXY header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Behind {
+    /// The client itself, as far as the balancer is to be believed.
+    pub client: SocketAddr,
+    /// The balancer.
+    pub via: SocketAddr,
 }
 
 /// A process, as the system saw it when it connected (`SO_PEERCRED`, unix(7)). It may have ended
@@ -27,11 +39,28 @@ pub struct Credentials {
 }
 
 impl Peer {
+    /// The client's own, if it has one.
+    pub const fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Socket(address) => Some(*address),
+            Self::Behind(behind) => Some(behind.client),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// The balancer's, if the client came through one.
+    pub const fn via(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Behind(behind) => Some(behind.via),
+            Self::Socket(_) | Self::Unix(_) => None,
+        }
+    }
+
     /// Those of a process of this machine.
     pub const fn credentials(&self) -> Option<Credentials> {
         match self {
             Self::Unix(credentials) => Some(*credentials),
-            Self::Socket(_) => None,
+            Self::Socket(_) | Self::Behind(_) => None,
         }
     }
 }
@@ -41,6 +70,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(address) => address.fmt(f),
+            Self::Behind(behind) => behind.client.fmt(f),
             Self::Unix(_) => f.pad("unix"),
         }
     }

@@ -4,14 +4,13 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
-use volley_proto::{Control, Reason, Text};
+use volley_proto::Reason;
 
-use crate::linger::linger;
+use crate::opening::{Opener, leave};
 use crate::transport::Transport;
 use crate::{Peer, Refusal};
 
@@ -40,39 +39,36 @@ impl Refusals {
 
     /// Refuses `stream`; `why` is for the peer and for the log. The lingering close is one of
     /// `tasks`, unless too many are at it already.
-    pub(crate) fn refuse(
+    pub(crate) fn refuse<O: Opener>(
         &mut self,
-        mut stream: impl Transport,
+        stream: O::Raw,
         peer: &Peer,
         why: Refusal,
         tasks: &TaskTracker,
     ) {
         self.tell(peer, why);
         let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned() else {
-            self.close_at_once(&stream, why);
+            self.close_at_once::<O>(&stream, why);
             return;
         };
-        let bytes = self.busy(why);
+        let leave = leave(stream, self.busy::<O>(why));
         tasks.spawn(async move {
-            // The send buffer of a new connection is empty: this waits for nobody.
-            if matches!(timeout(TELL_EVERY, stream.write_all(&bytes)).await, Ok(Ok(()))) {
-                linger(&mut stream).await;
-            }
+            leave.await;
             drop(permit);
         });
     }
 
     /// As [`refuse`](Self::refuse), but the descriptor is free again when this returns.
-    pub(crate) fn refuse_at_once(&mut self, stream: &impl Transport, peer: &Peer, why: Refusal) {
+    pub(crate) fn refuse_at_once<O: Opener>(&mut self, stream: &O::Raw, peer: &Peer, why: Refusal) {
         self.tell(peer, why);
-        self.close_at_once(stream, why);
+        self.close_at_once::<O>(stream, why);
     }
 
     /// Sends what fits, half-closes and throws away what has come, all without waiting. A peer
     /// whose next bytes are still on their way may get a reset, and may read it before the ERROR.
-    fn close_at_once(&self, stream: &impl Transport, why: Refusal) {
+    fn close_at_once<O: Opener>(&self, stream: &O::Raw, why: Refusal) {
         let socket = stream.socket();
-        let sent = socket.send(&self.busy(why)).and_then(|_| socket.shutdown(Shutdown::Write));
+        let sent = socket.send(&self.busy::<O>(why)).and_then(|_| socket.shutdown(Shutdown::Write));
         let mut discarded = [std::mem::MaybeUninit::uninit(); 4096];
         // Bounded: a peer may send faster than we discard.
         let rounds = if sent.is_ok() { 64 } else { 0 };
@@ -83,14 +79,9 @@ impl Refusals {
         }
     }
 
-    /// The ERROR that says why; nothing to a peer that can read none.
-    fn busy(&self, why: Refusal) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        if self.explains {
-            Control::Error { reason: Reason::Busy, last_seq: 0, text: Text::new(why.to_string()) }
-                .encode(&mut bytes);
-        }
-        bytes
+    /// What says why; nothing to a peer that can read none.
+    fn busy<O: Opener>(&self, why: Refusal) -> Vec<u8> {
+        O::farewell(Reason::Busy, &why.to_string(), self.explains)
     }
 
     fn tell(&mut self, peer: &Peer, why: Refusal) {

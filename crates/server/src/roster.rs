@@ -7,9 +7,11 @@ use std::time::Duration;
 use slab::Slab;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use volley_proto::Endpoint;
 
 use crate::linger::LINGER;
+use crate::opening::Places;
 use crate::seat::{Orders, Seat};
 use crate::service_time::ServiceTime;
 use crate::{Books, BufferLimit, Config, ConnectionStatus, End};
@@ -34,6 +36,10 @@ pub(crate) struct Roster {
     pub(crate) buffers: BufferLimit,
     /// How often a connection had to wait because of its rate.
     pub(crate) throttled: AtomicU64,
+    /// Where those wait that have been accepted and are not open yet.
+    pub(crate) places: Places,
+    /// Cancelled when they are cut off.
+    pub(crate) openings_end: CancellationToken,
     /// At the end the backlog is left to another process, which has the same socket.
     pub(crate) leaves_backlog: AtomicBool,
 }
@@ -54,6 +60,8 @@ impl Roster {
             joined: Notify::new(),
             deadline: OnceLock::new(),
             buffers: config.buffers.clone(),
+            places: Places::new(config.max_handshakes),
+            openings_end: CancellationToken::new(),
             config: Mutex::new(Arc::new(config)),
             service_time: ServiceTime::default(),
             throttled: AtomicU64::new(0),
@@ -129,6 +137,7 @@ impl Roster {
 
     /// Ends all connections at once.
     pub(crate) fn cut_off(&self) {
+        self.openings_end.cancel();
         self.order_from_now_on(Orders::CUT_OFF);
     }
 

@@ -18,8 +18,10 @@ use tracing::{debug, info, warn};
 use crate::accept::{self, Backoff, Fault, fault};
 use crate::bind::BACKLOG;
 use crate::connection::Connection;
+use crate::limits::connections::{Full, Permit};
 use crate::limits::rate::Bucket;
-use crate::listener::Accepted;
+use crate::listener::{Accepted, Incoming};
+use crate::opening::{Arrival, Opener, open};
 use crate::refusal::Refusals;
 use crate::roster::Roster;
 use crate::seat::Seat;
@@ -94,8 +96,9 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// A listener that is going to be served.
 #[derive(Debug)]
-pub struct Server<L = TcpListener, R = Negotiated, F = Framed> {
+pub struct Server<L: Listener = TcpListener, R = Negotiated, F = Framed> {
     listener: L,
+    opener: L::Opener,
     responder: R,
     roster: Arc<Roster>,
     tasks: TaskTracker,
@@ -149,6 +152,7 @@ impl<L: Listener, R: Responder, F: Framing> Server<L, R, F> {
         let endpoint = listener.endpoint().map_err(ServeError::Listener)?;
         accept::spare().take_back();
         Ok(Self {
+            opener: listener.opener(),
             listener,
             responder,
             roster: Arc::new(Roster::new(endpoint, config)),
@@ -231,27 +235,53 @@ impl<L: Listener, R: Responder, F: Framing> Server<L, R, F> {
         Ok(())
     }
 
-    fn admit(&mut self, stream: L::Stream, peer: Peer) {
+    fn admit(&mut self, raw: Incoming<L>, peer: Peer) {
         if let Some(allowance) = &mut self.allowance {
             allowance.spend(1.0);
         }
-        let permit = match self.roster.config().connections.try_acquire(&peer) {
+        let permit = match self.permit(&peer) {
             Ok(permit) => permit,
             Err(full) => {
                 self.book_refusals(full.into(), 1);
-                self.refusals.refuse(stream, &peer, full.into(), &self.tasks);
+                self.refusals.refuse::<L::Opener>(raw, &peer, full.into(), &self.tasks);
                 return;
             }
         };
-        if let Err(error) = stream.tune() {
+        if let Err(error) = raw.tune() {
             // The peer has gone already; its first read will say so.
             debug!(%peer, %error, "cannot set the socket's options");
         }
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let seat = Arc::new(Seat::new(id, peer, permit));
-        let roster = Arc::clone(&self.roster);
-        let connection = Connection::<_, _, F>::new(stream, self.responder.clone(), roster, seat);
-        self.tasks.spawn(connection);
+        let (responder, roster) = (self.responder.clone(), Arc::clone(&self.roster));
+        match self.opener.open_at_once(raw) {
+            Ok(stream) => {
+                let seat = Arc::new(Seat::new(id, peer, permit));
+                self.tasks.spawn(Connection::<_, _, F>::new(stream, responder, roster, seat));
+            }
+            Err(raw) => self.open(raw, Arrival::new(id, peer, permit, F::HAS_CONTROL)),
+        }
+    }
+
+    fn permit(&self, peer: &Peer) -> Result<Permit, Full> {
+        let connections = &self.roster.config().connections;
+        if L::Opener::KNOWS_PEER {
+            connections.try_acquire(peer)
+        } else {
+            connections.try_acquire_unnamed()
+        }
+    }
+
+    /// Has the connection opened, in a task of its own, and then served, in another.
+    fn open(&self, raw: Incoming<L>, mut arrival: Arrival) {
+        let (opener, responder) = (self.opener.clone(), self.responder.clone());
+        let (roster, tasks) = (Arc::clone(&self.roster), self.tasks.clone());
+        self.tasks.spawn(async move {
+            if let Some(stream) = open(opener, raw, &mut arrival, &roster).await {
+                let Arrival { id, peer, permit, .. } = arrival;
+                let seat = Arc::new(Seat::new(id, peer, permit));
+                tasks.spawn(Connection::<_, _, F>::new(stream, responder, roster, seat));
+            }
+        });
     }
 
     fn book_refusals(&self, why: Refusal, count: u64) {
@@ -289,7 +319,7 @@ impl<L: Listener, R: Responder, F: Framing> Server<L, R, F> {
         spare.lend();
         let accepted = self.listener.poll_accept(cx);
         if let Poll::Ready(Ok((stream, peer))) = &accepted {
-            self.refusals.refuse_at_once(stream, peer, Refusal::Descriptors);
+            self.refusals.refuse_at_once::<L::Opener>(stream, peer, Refusal::Descriptors);
         }
         let refused = matches!(accepted, Poll::Ready(Ok(_)));
         drop(accepted);

@@ -67,7 +67,7 @@ impl ConnectionStatus {
         let figures = seat.figures();
         Self {
             id: seat.id,
-            peer: seat.peer,
+            peer: seat.peer.clone(),
             client: seat.hello.get().cloned().unwrap_or_default(),
             age: seat.accepted_at.elapsed(),
             state: match figures.doing {

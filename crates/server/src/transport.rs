@@ -2,10 +2,13 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::net::RecvFlags;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::bind::{TUNE_ACCEPTED, tune};
@@ -31,6 +34,26 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn tune(&self) -> io::Result<()> {
         Ok(())
     }
+
+    /// Says that nothing more will come, if the socket takes it at once, where the end of the
+    /// stream alone does not say it.
+    fn say_end(&mut self, _cx: &mut Context<'_>) {}
+}
+
+/// A stream that is a socket and no more.
+pub(crate) trait Socket: Transport + Sync {
+    /// Waits until there is something to read: bytes, their end, or an error.
+    fn poll_spoken(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// Copies what the system holds for the next read, without waiting and without taking it. Returns
+/// how many bytes that are; 0 where it can't be told.
+pub(crate) fn peek(stream: &impl Transport, bytes: &mut [u8]) -> usize {
+    try_peek(&*stream.socket(), bytes).unwrap_or(0)
+}
+
+fn try_peek(socket: &impl AsFd, bytes: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::net::recv(socket, bytes, RecvFlags::PEEK)?.0)
 }
 
 /// How the way to a peer was, as `TCP_INFO` tells it (tcp(7)).
@@ -62,6 +85,26 @@ impl Transport for UnixStream {
         self.into()
     }
 }
+
+/// For the streams of Tokio, which have the same methods and no trait for them.
+macro_rules! socket {
+    ($($stream:ty),*) => { $(
+        impl Socket for $stream {
+            fn poll_spoken(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                loop {
+                    // Of a new socket the runtime assumes it: the system has to be asked.
+                    ready!(self.poll_read_ready(cx))?;
+                    match self.try_io(Interest::READABLE, || try_peek(self, &mut [0])) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        peeked => return Poll::Ready(peeked.map(drop)),
+                    }
+                }
+            }
+        }
+    )* };
+}
+
+socket!(TcpStream, UnixStream);
 
 /// Linux's `TCP_INFO`, which no crate reads in a safe way: nix has the macro for it.
 #[cfg(target_os = "linux")]
@@ -107,10 +150,12 @@ mod tcp_info {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::io::Write;
 
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -126,6 +171,26 @@ mod tests {
         assert!(!stream.has_input());
         drop(peer);
         assert!(stream.has_input());
+    }
+
+    async fn speaks_when_it_does(stream: impl Socket, mut peer: impl Write) {
+        let mut spoken = tokio_test::task::spawn(poll_fn(|cx| stream.poll_spoken(cx)));
+        tokio_test::assert_pending!(spoken.poll());
+        peer.write_all(b"x").unwrap();
+        timeout(Duration::from_secs(20), spoken).await.unwrap().unwrap();
+        // It is still there.
+        assert_eq!(peek(&stream, &mut [0; 8]), 1);
+    }
+
+    #[tokio::test]
+    async fn a_peer_has_spoken_with_its_first_byte_and_not_before() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        speaks_when_it_does(stream, peer).await;
+        let (stream, peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        speaks_when_it_does(UnixStream::from_std(stream).unwrap(), peer).await;
     }
 
     #[tokio::test]

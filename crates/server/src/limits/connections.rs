@@ -112,14 +112,23 @@ impl ConnectionLimit {
 
     /// Counts one more from `peer`, for as long as the permit lives.
     pub(crate) fn try_acquire(&self, peer: &Peer) -> Result<Permit, Full> {
-        let source = Source::of(peer);
+        self.try_enter(Some(Source::of(peer)))
+    }
+
+    /// As above, for one of whom it is to be told later where it comes from: until then it counts
+    /// among all, and for no source.
+    pub(crate) fn try_acquire_unnamed(&self) -> Result<Permit, Full> {
+        self.try_enter(None)
+    }
+
+    fn try_enter(&self, source: Option<Source>) -> Result<Permit, Full> {
         self.inner.enter(source)?;
         Ok(Permit { limit: Arc::clone(&self.inner), source })
     }
 }
 
 impl Inner {
-    fn enter(&self, source: Source) -> Result<(), Full> {
+    fn enter(&self, source: Option<Source>) -> Result<(), Full> {
         let max = self.max.load(Ordering::Relaxed);
         let below = |open| (open < max).then_some(open + 1);
         self.open
@@ -135,7 +144,19 @@ impl Inner {
         entered
     }
 
-    fn enter_source(&self, source: Source) -> Result<(), Full> {
+    /// Counts one for `source` that is in without one.
+    fn name(&self, source: Source) -> Result<(), Full> {
+        self.enter_source(Some(source))?;
+        match &self.parent {
+            Some(parent) => {
+                parent.inner.name(source).inspect_err(|_| self.leave_source(Some(source)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn enter_source(&self, source: Option<Source>) -> Result<(), Full> {
+        let Some(source) = source else { return Ok(()) };
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let open = sources.get(&source).copied().unwrap_or(0);
         if open >= self.max_per_source.load(Ordering::Relaxed) {
@@ -145,7 +166,7 @@ impl Inner {
         Ok(())
     }
 
-    fn leave(&self, source: Source) {
+    fn leave(&self, source: Option<Source>) {
         self.open.fetch_sub(1, Ordering::Relaxed);
         self.leave_source(source);
         if let Some(parent) = &self.parent {
@@ -153,7 +174,8 @@ impl Inner {
         }
     }
 
-    fn leave_source(&self, source: Source) {
+    fn leave_source(&self, source: Option<Source>) {
+        let Some(source) = source else { return };
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(open) = sources.get_mut(&source) {
             *open -= 1;
@@ -172,7 +194,19 @@ impl Inner {
 #[derive(Debug)]
 pub(crate) struct Permit {
     limit: Arc<Inner>,
-    source: Source,
+    /// `None` while it is not known.
+    source: Option<Source>,
+}
+
+impl Permit {
+    /// Counts it for the source that it turns out to come from.
+    pub(crate) fn name(&mut self, peer: &Peer) -> Result<(), Full> {
+        let source = Source::of(peer);
+        debug_assert!(self.source.is_none(), "it is named once");
+        self.limit.name(source)?;
+        self.source = Some(source);
+        Ok(())
+    }
 }
 
 impl Drop for Permit {
@@ -202,6 +236,25 @@ mod tests {
         assert_eq!(other.open(), 2);
         drop(first);
         assert!(other.try_acquire(&ip("10.0.0.3")).is_ok());
+    }
+
+    #[test]
+    fn one_whose_source_is_told_later_counts_for_it_from_then_on() {
+        let process = ConnectionLimit::new(3);
+        let listener = process.child();
+        process.set_max_per_source(1);
+        let mut permits = [(); 3].map(|()| listener.try_acquire_unnamed().unwrap());
+        assert_eq!(listener.try_acquire_unnamed().unwrap_err(), Full::All);
+        permits[0].name(&ip("10.0.0.1")).unwrap();
+        assert_eq!(permits[1].name(&ip("10.0.0.1")).unwrap_err(), Full::Source);
+        permits[2].name(&ip("10.0.0.2")).unwrap();
+        // Refused by the process, it is in no listener's books either.
+        assert_eq!(listener.inner.sources.lock().unwrap().len(), 2);
+        drop(permits);
+        assert_eq!((process.open(), listener.open()), (0, 0));
+        for limit in [process, listener] {
+            assert!(limit.inner.sources.lock().unwrap().is_empty());
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ impl Source {
     pub(crate) fn of(peer: &Peer) -> Self {
         match peer {
             Peer::Socket(address) => address.ip().into(),
+            Peer::Behind(behind) => behind.client.ip().into(),
             Peer::Unix(credentials) => Self::User(credentials.uid.to_ne_bytes()),
         }
     }

@@ -8,7 +8,9 @@ use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use volley_proto::{Address, Endpoint, ReplyKind};
-use volley_server::{Books, Config, End, Framing, Handle, Negotiated, Responder, ServeError, bind};
+use volley_server::{
+    Books, Config, End, Framing, Handle, Listener, Negotiated, Responder, ServeError, bind,
+};
 
 use super::LIMIT;
 
@@ -58,8 +60,16 @@ impl Server {
         Self::start_as(|listener| volley_server::Server::raw(listener, config))
     }
 
-    fn start_as<R: Responder, F: Framing>(
-        make: impl FnOnce(TcpListener) -> Result<volley_server::Server<TcpListener, R, F>, ServeError>
+    /// Serves what `wrap` makes of the listener.
+    pub(crate) fn start_through<L: Listener>(
+        config: Config,
+        wrap: impl FnOnce(TcpListener) -> L + Send + 'static,
+    ) -> Self {
+        Self::start_as(|listener| volley_server::Server::new(wrap(listener), config))
+    }
+
+    fn start_as<L: Listener, R: Responder, F: Framing>(
+        make: impl FnOnce(TcpListener) -> Result<volley_server::Server<L, R, F>, ServeError>
         + Send
         + 'static,
     ) -> Self {
@@ -79,7 +89,11 @@ impl Server {
             let _ = done.send(served);
         });
         let handle: Handle = handle.recv_timeout(LIMIT).unwrap();
-        let Endpoint::Tcp(Address::Socket(address)) = *handle.endpoint() else { unreachable!() };
+        let (Endpoint::Tcp(Address::Socket(address)) | Endpoint::Tls(Address::Socket(address))) =
+            *handle.endpoint()
+        else {
+            unreachable!()
+        };
         Self { address, handle, shutdown: Some(shutdown), outcome: Some(outcome) }
     }
 
@@ -130,6 +144,8 @@ impl Drop for Server {
 pub(crate) fn check_books(books: &Books) {
     assert!(books.balance() && books.active == 0 && books.frames_pending == 0, "{books:?}");
     assert_eq!(books.cut_off(), books.ends.get(&End::CutOff).copied().unwrap_or(0));
+    assert_eq!(books.opening, 0);
     let counts = books.ends.values().chain(books.dropped.values()).chain(books.refused.values());
+    let counts = counts.chain(books.open_failures.values());
     assert!(counts.copied().all(|n| n > 0), "{books:?}");
 }

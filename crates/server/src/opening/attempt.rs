@@ -1,0 +1,137 @@
+//! One opening, from accept(2) to its connection or to its record in the log.
+
+use std::future::{Future, poll_fn};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use tracing::{Level, Span, debug, error_span, info, warn};
+
+use super::{Arrival, Handshake, Leave, OpenError, Opener, Stage, Unopened, leave};
+use crate::OpenFailure;
+use crate::roster::Roster;
+use crate::transport::Socket;
+
+/// Opens what was accepted, and enters into the books what comes of it. `None` if nothing does:
+/// then the log has the cause.
+pub(crate) async fn open<O: Opener>(
+    opener: O,
+    raw: O::Raw,
+    arrival: &mut Arrival,
+    roster: &Roster,
+) -> Option<O::Stream> {
+    let begun = Instant::now();
+    let leave = {
+        let _under_way = UnderWay::begin(roster);
+        let limit = roster.config().deadlines.handshake;
+        let attempt = within(limit, attempt(opener, raw, arrival, roster));
+        // Cancel safe: what is not open when it is cut off is closed.
+        let outcome = tokio::select! {
+            biased;
+            outcome = attempt => outcome,
+            () = roster.openings_end.cancelled() => Some(Err(OpenError::CutOff.into())),
+        };
+        let timed_out = || Err(OpenError::too_slow(arrival.stage, limit).into());
+        match outcome.unwrap_or_else(timed_out) {
+            Ok(stream) => {
+                opened(arrival, roster);
+                return Some(stream);
+            }
+            Err(Unopened { error, leave }) => {
+                failed(&error, arrival, begun.elapsed(), roster);
+                leave
+            }
+        }
+    };
+    if let Some(leave) = leave {
+        finish(leave, roster).await;
+    }
+    None
+}
+
+/// `None` if it takes longer.
+async fn within<T>(limit: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
+    match limit {
+        Some(limit) => timeout(limit, future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
+async fn attempt<O: Opener>(
+    opener: O,
+    raw: O::Raw,
+    arrival: &mut Arrival,
+    roster: &Roster,
+) -> Result<O::Stream, Unopened> {
+    if let Err(error) = opener.admit(&arrival.peer) {
+        let farewell = O::farewell(error.reason(), &error.to_string(), arrival.has_control);
+        return Err(Unopened { error, leave: Some(leave(raw, farewell)) });
+    }
+    poll_fn(|cx| raw.poll_spoken(cx)).await.map_err(OpenError::Io)?;
+    arrival.stage = Stage::Place;
+    let _place = roster.places.take(roster.config().max_handshakes).await;
+    opener.open(raw, arrival).await
+}
+
+/// Lets a peer read why it is not served.
+async fn finish(leave: Leave, roster: &Roster) {
+    // Cancel safe: the peer may then miss it.
+    tokio::select! {
+        () = leave => {}
+        () = roster.openings_end.cancelled() => {}
+    }
+}
+
+fn opened(arrival: &Arrival, roster: &Roster) {
+    let Some(handshake) = &arrival.handshake else { return };
+    roster.book(|books| {
+        books.handshakes += 1;
+        books.resumed += u64::from(handshake.is_resumed);
+    });
+    if tracing::enabled!(Level::DEBUG) {
+        let Handshake { version, cipher, is_resumed } = handshake;
+        debug!(parent: &span(arrival), version, cipher, resumed = is_resumed, "handshake done");
+    }
+}
+
+fn failed(error: &OpenError, arrival: &Arrival, duration: Duration, roster: &Roster) {
+    let failure = error.failure();
+    roster.book(|books| match failure {
+        Ok(failure) => *books.open_failures.entry(failure).or_default() += 1,
+        Err(refusal) => *books.refused.entry(refusal).or_default() += 1,
+    });
+    // As texts and not as displayed values: those would stand in the log without quotes.
+    let (reason, cause) = match failure {
+        Ok(failure) => (failure.to_string(), error.to_string()),
+        Err(_) => ("refused".to_owned(), error.to_string()),
+    };
+    let span = span(arrival);
+    match failure {
+        // Whoever only looks whether the port is open does this.
+        Ok(OpenFailure::Closed) => {
+            info!(parent: &span, reason, cause, ?duration, "connection not opened");
+        }
+        _ => warn!(parent: &span, reason, cause, ?duration, "connection not opened"),
+    }
+}
+
+fn span(arrival: &Arrival) -> Span {
+    let Arrival { id, peer, .. } = arrival;
+    // Of the highest level: a filter that lets a line through must not hide whose it is.
+    error_span!("connection", id, %peer, via = peer.via().map(tracing::field::display))
+}
+
+/// Counts one that is under way.
+struct UnderWay<'a>(&'a Roster);
+
+impl<'a> UnderWay<'a> {
+    fn begin(roster: &'a Roster) -> Self {
+        roster.book(|books| books.opening += 1);
+        Self(roster)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.book(|books| books.opening -= 1);
+    }
+}
