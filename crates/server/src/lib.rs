@@ -57,6 +57,8 @@ mod socket_file;
 mod status;
 mod sweep;
 mod throttle;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 mod unix;
 mod unsent;
@@ -81,4 +83,6 @@ pub use server::{ServeError, Server, serve, serve_with};
 pub use service_time::ServiceTimes;
 pub use socket_file::{SocketFile, UnixAccess};
 pub use status::{ConnectionState, ConnectionStatus};
+#[cfg(feature = "tls")]
+pub use tls::{LiveTls, Tls, TlsConfig, TlsConfigError, TlsInput};
 pub use unix::bind_unix;

@@ -13,6 +13,7 @@
 
 mod attempt;
 mod error;
+mod instead;
 mod places;
 
 use std::fmt;
@@ -32,6 +33,7 @@ use crate::transport::{Socket, Transport};
 
 pub(crate) use attempt::open;
 pub(crate) use error::OpenError;
+pub(crate) use instead::Instead;
 pub(crate) use places::Places;
 
 /// How long a peer may take to take the little that it is told.
@@ -93,6 +95,8 @@ pub(crate) enum Stage {
     FirstByte,
     Place,
     Header,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only TLS has one"))]
+    Handshake,
 }
 
 /// A TLS handshake that is over.

@@ -8,6 +8,8 @@ use volley_proto::Reason;
 use super::Stage;
 use crate::limits::connections::Full;
 use crate::proxy::HeaderError;
+#[cfg(feature = "tls")]
+use crate::tls::TlsError;
 use crate::{OpenFailure, Refusal};
 
 /// What went wrong, in words for the log and, where there is somebody to tell, for the peer.
@@ -27,6 +29,9 @@ pub(crate) enum OpenError {
     Untrusted,
     #[error(transparent)]
     Header(HeaderError),
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(TlsError),
 }
 
 impl OpenError {
@@ -57,6 +62,8 @@ impl OpenError {
             Self::Full(Full::Source) => return Err(Refusal::Source),
             Self::Untrusted => OpenFailure::ProxyUntrusted,
             Self::Header(_) => OpenFailure::ProxyHeader,
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => error.failure(),
         })
     }
 
@@ -75,6 +82,7 @@ impl Stage {
         match self {
             Self::FirstByte => "nothing came",
             Self::Place => "there was no place among those under way (max-handshakes)",
+            Self::Handshake => "the TLS handshake was not over",
             Self::Header => "no whole PROXY header came",
         }
     }

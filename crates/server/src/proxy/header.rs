@@ -6,12 +6,13 @@
 //! v2   signature[12] version:4 command:4 family:4 protocol:4 length:16 | addresses, TLVs[length]
 //! ```
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 use ppp::{v1, v2};
-use volley_proto::{Foreign, MaxFrame, crc32c, parse};
+use volley_proto::crc32c;
+
+use crate::opening::Instead;
 
 /// The longest line of version 1, its end included.
 pub(super) const LONGEST_LINE: usize = 107;
@@ -70,35 +71,6 @@ pub(crate) enum HeaderError {
     V2(#[source] v2::ParseError),
     #[error("bad PROXY header, version 2: its checksum is wrong")]
     Checksum,
-}
-
-/// What came in place of a header.
-#[derive(Debug)]
-pub(crate) enum Instead {
-    Foreign(Foreign),
-    Frame,
-    Unknown,
-}
-
-impl fmt::Display for Instead {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Foreign(foreign) => write!(f, "looks like {foreign}"),
-            Self::Frame => f.write_str("is a frame"),
-            Self::Unknown => f.write_str("is none"),
-        }
-    }
-}
-
-impl Instead {
-    fn of(bytes: &[u8]) -> Self {
-        let Some(&head) = bytes.first_chunk() else { return Self::Unknown };
-        match Foreign::recognize(head) {
-            Some(foreign) => Self::Foreign(foreign),
-            None if parse(bytes, MaxFrame::CEILING).is_ok() => Self::Frame,
-            None => Self::Unknown,
-        }
-    }
 }
 
 /// Looks at the first bytes of a connection. None of them may be of what comes behind the header.

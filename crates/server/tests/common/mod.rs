@@ -10,6 +10,7 @@ mod daemon;
 mod datagrams;
 mod peer;
 mod server;
+mod tls;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub(crate) use daemon::{
 pub(crate) use datagrams::{Client, Datagrams};
 pub(crate) use peer::{Peer, Received};
 pub(crate) use server::{Server, check_books};
+pub(crate) use tls::{Authority, Identity, TlsClient, TlsPeer};
 
 /// How long any one wait may take. Nothing comes near it unless it hangs.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);

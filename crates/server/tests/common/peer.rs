@@ -26,6 +26,25 @@ pub(crate) enum Received {
     Control { kind: u8, flags: u8, code: u16, arg: u64, text: String },
 }
 
+impl Received {
+    /// From a stream that is read by so many bytes at a time.
+    pub(crate) fn read(mut read: impl FnMut(usize) -> Vec<u8>) -> Self {
+        let head = u32::from_be_bytes(read(4).try_into().unwrap());
+        let body = read((head & (u32::MAX >> 1)) as usize);
+        if head >> 31 == 0 {
+            return Self::Data(body);
+        }
+        let (fixed, text) = body.split_at(12);
+        Self::Control {
+            kind: fixed[0],
+            flags: fixed[1],
+            code: u16::from_be_bytes([fixed[2], fixed[3]]),
+            arg: u64::from_be_bytes(fixed[4..].try_into().unwrap()),
+            text: String::from_utf8(text.to_vec()).unwrap(),
+        }
+    }
+}
+
 impl Peer {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         Self::connect_with(address, |_| {})
@@ -218,19 +237,7 @@ impl Peer {
 
     #[track_caller]
     pub(crate) fn frame(&mut self) -> Received {
-        let head = u32::from_be_bytes(self.read(4).try_into().unwrap());
-        let body = self.read((head & (u32::MAX >> 1)) as usize);
-        if head >> 31 == 0 {
-            return Received::Data(body);
-        }
-        let (fixed, text) = body.split_at(12);
-        Received::Control {
-            kind: fixed[0],
-            flags: fixed[1],
-            code: u16::from_be_bytes([fixed[2], fixed[3]]),
-            arg: u64::from_be_bytes(fixed[4..].try_into().unwrap()),
-            text: String::from_utf8(text.to_vec()).unwrap(),
-        }
+        Received::read(|len| self.read(len))
     }
 
     /// The next frame must be an ERROR. Returns its code, last_seq and text.

@@ -94,8 +94,8 @@ fn what_comes_in_place_of_a_header_is_named() {
         (&[0x16, 3, 1, 0, 5], "looks like TLS"),
         (frame, "is a frame"),
         (b"PROXIES\r\n", "looks like PROXY protocol v1"),
-        (b"hello", "is none"),
-        (b"x", "is none"),
+        (b"hello", "is something else"),
+        (b"x", "is something else"),
     ] {
         let told = told(wire);
         assert_eq!(told, format!("a PROXY header has to come first, and this {instead}"));
