@@ -84,5 +84,5 @@ pub use service_time::ServiceTimes;
 pub use socket_file::{SocketFile, UnixAccess};
 pub use status::{ConnectionState, ConnectionStatus};
 #[cfg(feature = "tls")]
-pub use tls::{LiveTls, Tls, TlsConfig, TlsConfigError, TlsInput};
+pub use tls::{LiveTls, Tls, TlsClients, TlsConfig, TlsConfigError, TlsInput};
 pub use unix::bind_unix;

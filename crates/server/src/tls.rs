@@ -9,6 +9,7 @@
 //! The cryptography is ring's: it builds with a C compiler and no more, and is as fast as others at
 //! what takes the time here, short AES-GCM records and P-256 signatures.
 
+mod clients;
 mod config;
 mod error;
 mod stream;
@@ -16,10 +17,10 @@ mod stream;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
+use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 use tokio_rustls::TlsAcceptor;
 use volley_proto::{Endpoint, Reason};
 
@@ -31,6 +32,7 @@ use crate::opening::{
 };
 use crate::transport::{Socket, peek};
 
+pub use clients::TlsClients;
 pub use config::{TlsConfig, TlsConfigError, TlsInput};
 pub(crate) use error::TlsError;
 pub(crate) use stream::Sealed;
@@ -84,23 +86,32 @@ impl<L> Tls<L> {
 /// all, for the handshakes that begin from then on.
 #[derive(Clone)]
 pub struct LiveTls {
-    server: Arc<Mutex<Arc<ServerConfig>>>,
+    config: Arc<Mutex<TlsConfig>>,
 }
 
 impl LiveTls {
     /// As `config` has it, to begin with.
     pub fn new(config: TlsConfig) -> Self {
-        Self { server: Arc::new(Mutex::new(config.into_server())) }
+        Self { config: Arc::new(Mutex::new(config)) }
+    }
+
+    /// What new handshakes get.
+    pub fn config(&self) -> TlsConfig {
+        self.lock().clone()
     }
 
     /// Has `config` hold for new handshakes. Connections that are open stay; sessions from before
     /// are not resumed.
     pub fn replace(&self, config: TlsConfig) {
-        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = config.into_server();
+        *self.lock() = config;
     }
 
     fn acceptor(&self) -> TlsAcceptor {
-        Arc::clone(&self.server.lock().unwrap_or_else(PoisonError::into_inner)).into()
+        self.lock().server().into()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, TlsConfig> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

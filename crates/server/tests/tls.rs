@@ -11,9 +11,12 @@ use common::{
     Authority, ERROR, GOAWAY, Identity, LIMIT, Peer, Received, Server, TlsClient, data, hello,
     pattern, welcome,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::version::{TLS12, TLS13};
 use volley_server::{
-    Config, ConnectionLimit, End, LiveTls, OpenFailure, Proxied, Tls, TlsConfig, TlsInput, Trusted,
+    Config, ConnectionLimit, End, LiveTls, OpenFailure, Proxied, Tls, TlsClients, TlsConfig,
+    TlsInput, Trusted,
 };
 
 /// Whoever shows `identity`, and takes only clients of `client_ca` if there is one.
@@ -23,8 +26,8 @@ fn live(identity: &Identity, client_ca: Option<&Authority>) -> LiveTls {
 
 fn config(Identity { cert, key }: &Identity, client_ca: Option<&Authority>) -> TlsConfig {
     let client_ca = client_ca.map(Authority::pem);
-    let client_ca = client_ca.as_ref().map(String::as_bytes);
-    TlsConfig::from_pem(cert.as_bytes(), key.as_bytes(), client_ca).unwrap()
+    let clients = client_ca.as_ref().map(|ca| TlsClients::signed_by(ca.as_bytes()));
+    TlsConfig::from_pem(cert.as_bytes(), key.as_bytes(), clients).unwrap()
 }
 
 /// A server, and a client that trusts it.
@@ -145,6 +148,27 @@ fn a_client_that_must_show_a_certificate_is_served_with_a_good_one_only() {
             assert_eq!((books.open_failures[failure], books.accepted), (1, 1), "{books:?}");
         }
     }
+}
+
+#[test]
+fn one_certificate_may_be_taken_whoever_has_signed_it() {
+    let (authority, clients) = (Authority::new(), Authority::new());
+    let (own, other) = (Authority::new().issue(), Authority::new().issue());
+    let (ca, der) = (clients.pem(), CertificateDer::from_pem_slice(own.cert.as_bytes()).unwrap());
+    let admitted = TlsClients { ca: ca.as_bytes(), own: Some(&der) };
+    let Identity { cert, key } = authority.issue();
+    let config = TlsConfig::from_pem(cert.as_bytes(), key.as_bytes(), Some(admitted)).unwrap();
+    let live = LiveTls::new(config);
+    let server = Server::start_through(Config::default(), |listener| Tls::new(listener, live));
+    for good in [&own, &clients.issue()] {
+        TlsClient::showing(&authority, good).connect(server.address).echoes(b"hello");
+    }
+    let error = TlsClient::showing(&authority, &other).fails(server.address);
+    assert!(error.contains("UnknownCA"), "{error}");
+    // The certificate is no secret: without its key it is worth nothing.
+    let thief = Identity { cert: own.cert.clone(), key: other.key };
+    let error = TlsClient::showing(&authority, &thief).fails(server.address);
+    assert!(error.contains("DecryptError"), "{error}");
 }
 
 #[test]
@@ -392,8 +416,8 @@ fn what_can_not_be_used_is_told_with_its_reason() {
         (&cert, &key, Some(garbage), TlsInput::ClientCa, "certificate 1 in it is bad: "),
     ];
     for (cert, key, client_ca, input, why) in cases {
-        let client_ca = client_ca.map(str::as_bytes);
-        let error = TlsConfig::from_pem(cert.as_bytes(), key.as_bytes(), client_ca).unwrap_err();
+        let clients = client_ca.map(|ca: &str| TlsClients::signed_by(ca.as_bytes()));
+        let error = TlsConfig::from_pem(cert.as_bytes(), key.as_bytes(), clients).unwrap_err();
         assert_eq!(error.input(), Some(input), "{error}");
         assert!(error.to_string().starts_with(why), "{error}");
     }

@@ -5,35 +5,48 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
 
-/// The networks in which the balancers are. Clones share what is [vouched](Self::vouch_for) for.
+/// The networks in which the balancers are. Clones are one: what is changed in one of them is so in
+/// all.
 #[derive(Clone, Debug, Default)]
 pub struct Trusted {
-    networks: Arc<[IpNet]>,
-    vouched: Arc<Mutex<Vec<SocketAddr>>>,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    networks: Vec<IpNet>,
+    vouched: Vec<SocketAddr>,
 }
 
 impl Trusted {
     /// Those of `networks`. An IPv4 network is the same when a connection from it comes to an IPv6
     /// listener (`::ffff:10.0.0.1`).
     pub fn new(networks: impl IntoIterator<Item = IpNet>) -> Self {
-        Self { networks: networks.into_iter().collect(), vouched: Arc::default() }
+        let trusted = Self::default();
+        trusted.replace(networks);
+        trusted
+    }
+
+    /// Has `networks` be trusted in place of those before, by who connects from now on.
+    pub fn replace(&self, networks: impl IntoIterator<Item = IpNet>) {
+        self.lock().networks = networks.into_iter().collect();
     }
 
     /// Trusts the one connection that comes from `address` as well, for as long as the guard lives:
     /// one of this process itself, which looks whether the listener answers.
     pub fn vouch_for(&self, address: SocketAddr) -> Vouched {
-        self.vouched().push(address);
+        self.lock().vouched.push(address);
         Vouched { trusted: self.clone(), address }
     }
 
     pub(super) fn contain(&self, address: SocketAddr) -> bool {
-        let ip = address.ip().to_canonical();
-        self.networks.iter().any(|network| network.contains(&ip))
-            || self.vouched().contains(&address)
+        let (inner, ip) = (self.lock(), address.ip().to_canonical());
+        inner.networks.iter().any(|network| network.contains(&ip))
+            || inner.vouched.contains(&address)
     }
 
-    fn vouched(&self) -> MutexGuard<'_, Vec<SocketAddr>> {
-        self.vouched.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -47,7 +60,7 @@ pub struct Vouched {
 
 impl Drop for Vouched {
     fn drop(&mut self) {
-        let mut vouched = self.trusted.vouched();
+        let vouched = &mut self.trusted.lock().vouched;
         if let Some(at) = vouched.iter().position(|&address| address == self.address) {
             vouched.swap_remove(at);
         }
@@ -73,6 +86,13 @@ mod tests {
             assert!(!trusted.contain(address(outside)), "{outside}");
         }
         assert!(!Trusted::default().contain(address("127.0.0.1:1")));
+    }
+
+    #[test]
+    fn other_networks_take_the_place_of_those_before() {
+        let trusted = Trusted::new(["10.0.0.0/8".parse().unwrap()]);
+        trusted.clone().replace(["192.0.2.0/24".parse().unwrap()]);
+        assert!(trusted.contain(address("192.0.2.1:1")) && !trusted.contain(address("10.0.0.1:1")));
     }
 
     #[test]

@@ -8,15 +8,13 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{Ticketer, default_provider};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
-use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys, RootCertStore, ServerConfig};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{Error, InconsistentKeys, ServerConfig};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::time::Time;
 
-use super::ALPN;
+use super::{ALPN, TlsClients};
 
 /// A certificate, its key, and whose clients are served.
 #[derive(Clone)]
@@ -28,9 +26,8 @@ pub struct TlsConfig {
 }
 
 impl TlsConfig {
-    /// From texts in PEM: the certificate with those that sign it behind it, its key, and the
-    /// certificates of whoever signs those of the clients. With the last each client must show one;
-    /// without, none is asked for.
+    /// From texts in PEM: the certificate with those that sign it behind it, and its key. With
+    /// `clients` each client must show a certificate; without, none is asked for.
     ///
     /// TLS 1.3 and 1.2 are spoken, with the ciphers that rustls takes for safe. Sessions are resumed
     /// by tickets that only this very configuration can read.
@@ -42,14 +39,14 @@ impl TlsConfig {
     pub fn from_pem(
         certificates: &[u8],
         key: &[u8],
-        client_ca: Option<&[u8]>,
+        clients: Option<TlsClients<'_>>,
     ) -> Result<Self, TlsConfigError> {
         let provider = Arc::new(default_provider());
         let certificates = read_certificates(certificates, TlsInput::Certificate)?;
         let key = read_key(key)?;
         let (not_before, not_after) = validity(&certificates[0])?;
         let certified = certify(&certificates, key, &provider)?;
-        let verifier = client_ca.map(|pem| client_verifier(pem, &provider)).transpose()?;
+        let verifier = clients.map(|clients| clients.verifier(&provider)).transpose()?;
         let builder = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(TlsConfigError::Library)?;
@@ -57,7 +54,7 @@ impl TlsConfig {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
-        let resolver = rustls::sign::SingleCertAndKey::from(certified);
+        let resolver = SingleCertAndKey::from(certified);
         let mut server = builder.with_cert_resolver(Arc::new(resolver));
         server.alpn_protocols = vec![ALPN.to_vec()];
         server.ticketer = Ticketer::new().map_err(TlsConfigError::Library)?;
@@ -81,8 +78,8 @@ impl TlsConfig {
         self.certificates.first().map_or(&[], |certificate| certificate)
     }
 
-    pub(super) fn into_server(self) -> Arc<ServerConfig> {
-        self.server
+    pub(super) fn server(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.server)
     }
 }
 
@@ -167,7 +164,7 @@ impl TlsConfigError {
 }
 
 /// One at least.
-fn read_certificates(
+pub(super) fn read_certificates(
     pem: &[u8],
     input: TlsInput,
 ) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
@@ -220,25 +217,4 @@ fn certify(
             why: error.to_string(),
         }),
     }
-}
-
-fn client_verifier(
-    pem: &[u8],
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, TlsConfigError> {
-    let input = TlsInput::ClientCa;
-    let mut roots = RootCertStore::empty();
-    for (index, certificate) in read_certificates(pem, input)?.into_iter().enumerate() {
-        roots.add(certificate).map_err(|error| TlsConfigError::BadCertificate {
-            input,
-            number: index + 1,
-            why: error.to_string(),
-        })?;
-    }
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-        .build()
-        .map_err(|error| match error {
-            VerifierBuilderError::NoRootAnchors => TlsConfigError::NoCertificate(input),
-            other => TlsConfigError::Library(Error::General(other.to_string())),
-        })
 }

@@ -132,7 +132,7 @@ mod tests {
         let (near, far) = duplex(ROOM);
         let name = "localhost".try_into().unwrap();
         let (near, far) = tokio::join!(
-            TlsAcceptor::from(config.into_server()).accept(near),
+            TlsAcceptor::from(config.server()).accept(near),
             TlsConnector::from(Arc::new(client)).connect(name, far)
         );
         let (mut near, mut far) = (Sealed::new(near.unwrap()), far.unwrap());

@@ -11,6 +11,7 @@ use rcgen::{
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned,
     SupportedProtocolVersion,
@@ -92,7 +93,10 @@ impl TlsClient {
             Some(Identity { cert, key }) => {
                 let chain = vec![CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()];
                 let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-                builder.with_client_auth_cert(chain, key).unwrap()
+                let key = default_provider().key_provider.load_private_key(key).unwrap();
+                // Whether the two belong together is for the server to find out.
+                let shown = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+                builder.with_client_cert_resolver(Arc::new(shown))
             }
         };
         config.alpn_protocols = vec![b"volley/1".to_vec()];
