@@ -161,6 +161,16 @@ async fn a_file_of_nothing_but_empty_lines_passes() {
 }
 
 #[tokio::test]
+async fn a_round_without_a_frame_is_the_last() {
+    let directory = TempDir::new().unwrap();
+    let empty = write(&directory, "empty", b"");
+    let arguments = ["--repeat", "0", "--input", "lines", &empty];
+    assert!(frames(&arguments, b"").await.is_empty());
+    // A file that is a frame is one when it is empty, too.
+    assert_eq!(frames(&["--repeat", "2", &empty], b"").await, [b"", b""]);
+}
+
+#[tokio::test]
 async fn a_frame_is_answered_before_the_next_one_is_written() {
     let written: [(&str, [&[u8]; 2]); 5] = [
         ("nul", [b"one\0", b"two\0"]),

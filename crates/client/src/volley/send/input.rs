@@ -24,6 +24,8 @@ pub(crate) struct Input {
     format: Option<InputFormat>,
     chunk: Option<usize>,
     rounds: Rounds,
+    /// No frame has come in this round yet.
+    is_barren: bool,
     /// The origin that comes next.
     next: usize,
     /// What is being read of the origin before that.
@@ -52,7 +54,8 @@ impl Input {
             0 => Rounds::Endless,
             times => Rounds::Left(times),
         };
-        let input = Self { origins, format, chunk, rounds, next: 0, reading: None };
+        let (is_barren, next, reading) = (true, 0, None);
+        let input = Self { origins, format, chunk, rounds, is_barren, next, reading };
         let is_kept = matches!(input.split(&Origin::Stdin), Split::Whole);
         if read_once && !is_kept && args.repeat != 1 {
             return Err(usage(
@@ -78,6 +81,7 @@ impl Input {
             if let Some(reader) = &mut self.reading {
                 match reader.next().await {
                     Some(Ok(frame)) => {
+                        self.is_barren = false;
                         self.keep(&frame);
                         return Ok(Some(frame));
                     }
@@ -96,7 +100,10 @@ impl Input {
             };
             self.next += 1;
             match origin {
-                Origin::Frame { payload, .. } => return Ok(Some(payload.clone())),
+                Origin::Frame { payload } => {
+                    self.is_barren = false;
+                    return Ok(Some(payload.clone()));
+                }
                 Origin::File(_) | Origin::Stdin => {
                     let started = Reader::start(origin, self.split(origin), max);
                     match started {
@@ -136,14 +143,19 @@ impl Input {
         }
     }
 
+    /// Whether there is another round. After one without a frame there is none: nothing would be
+    /// sent, again and again.
     fn begin_next_round(&mut self) -> bool {
+        if self.is_barren {
+            return false;
+        }
         if let Rounds::Left(left) = &mut self.rounds {
             *left = left.saturating_sub(1);
             if *left == 0 {
                 return false;
             }
         }
-        self.next = 0;
+        (self.is_barren, self.next) = (true, 0);
         true
     }
 
