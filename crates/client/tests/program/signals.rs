@@ -1,5 +1,6 @@
 //! Ended from outside.
 
+use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
 use tokio::io::AsyncReadExt;
 use volley_proto::ReplyKind;
@@ -48,6 +49,24 @@ async fn sigint_ends_a_wait_for_a_line() {
         let ended = running.end().await;
         drop(stdin);
         ended
+    })
+    .await;
+    assert_eq!((ended.code, &*ended.stderr), (Some(130), ""));
+}
+
+/// To open it already waits.
+#[tokio::test]
+async fn sigint_ends_a_wait_for_somebody_to_write_to_a_named_pipe() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    mkfifoat(CWD, &pipe, Mode::RWXU).unwrap();
+    let (listener, to) = listen().await;
+    let running = Running::start(send(&to).arg(format!("@{}", pipe.display())));
+    let ended = within(async {
+        let mut peer = Peer::accept(&listener).await;
+        peer.greet(ReplyKind::Echo).await;
+        running.signal(Signal::INT);
+        running.end().await
     })
     .await;
     assert_eq!((ended.code, &*ended.stderr), (Some(130), ""));

@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use rustix::fs::{FileType, fstat};
+use rustix::stdio::stdin;
 
 use super::super::args::InputFormat;
 use super::error::{InputError, Place};
@@ -14,7 +16,7 @@ use crate::decode::{decode_base64, decode_hex};
 use crate::failure::Failure;
 
 /// Where frames come from.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     /// The command line itself.
     Frame {
@@ -57,12 +59,22 @@ impl Origin {
         }
     }
 
+    /// Whether nobody has to be waited for to open it and to read it.
+    pub(super) fn never_waits(&self) -> bool {
+        match self {
+            Self::File(path) => fs::metadata(path).is_ok_and(|metadata| metadata.is_file()),
+            Self::Stdin => fstat(stdin())
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile),
+            Self::Frame { .. } => true,
+        }
+    }
+
     /// Opens it for reading.
     pub(super) fn open(&self) -> Result<File, InputError> {
         match self {
             Self::File(path) => File::open(path).map_err(|source| missing(path.clone(), source)),
             Self::Stdin | Self::Frame { .. } => {
-                let stdin = rustix::stdio::stdin().try_clone_to_owned();
+                let stdin = stdin().try_clone_to_owned();
                 let place = Place::Stdin;
                 stdin.map(File::from).map_err(|source| InputError::Read { place, source })
             }

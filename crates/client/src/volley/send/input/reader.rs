@@ -1,9 +1,9 @@
 //! Reads stdin or a file.
 //!
 //! Neither can be waited for as a socket can. A file need not be: what is there is read when it is
-//! wanted. A terminal or a pipe may make one wait for ever, and to make it non-blocking would do so
-//! for everybody who shares it. So a thread waits, a few frames ahead; at the end of the program it
-//! is left behind.
+//! wanted. A terminal or a pipe may make one wait for ever, a named pipe even to be opened, and to
+//! make it non-blocking would do so for everybody who shares it. So a thread waits, a few frames
+//! ahead; at the end of the program it is left behind.
 
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -40,14 +40,13 @@ pub(super) struct Batches {
 impl Reader {
     /// Begins to read; no frame is longer than `max` bytes.
     pub(super) fn start(origin: &Origin, split: Split, max: usize) -> Result<Self, InputError> {
-        let place = origin.place();
-        let file = origin.open()?;
-        let never_waits = file.metadata().is_ok_and(|metadata| metadata.is_file());
-        let frames = Frames::new(file, split, max, place.clone());
-        if never_waits {
-            return Ok(Self::Here(Box::new(frames.reading_ahead())));
+        let open =
+            move |origin: &Origin| Ok(Frames::new(origin.open()?, split, max, origin.place()));
+        if origin.never_waits() {
+            return Ok(Self::Here(Box::new(open(origin)?.reading_ahead())));
         }
-        Batches::start(frames, place).map(Self::Thread)
+        let (place, origin) = (origin.place(), origin.clone());
+        Batches::start(move || open(&origin), place).map(Self::Thread)
     }
 
     /// The next frame; `None` after the last.
@@ -64,11 +63,14 @@ impl Reader {
 }
 
 impl Batches {
-    fn start(frames: Frames<File>, place: Place) -> Result<Self, InputError> {
+    fn start(
+        open: impl FnOnce() -> Result<Frames<File>, InputError> + Send + 'static,
+        place: Place,
+    ) -> Result<Self, InputError> {
         let (send, batches) = mpsc::channel(AHEAD);
         thread::Builder::new()
             .name("reader".to_owned())
-            .spawn(move || read(frames, &send))
+            .spawn(move || read(open(), &send))
             .map_err(|source| InputError::Thread { place, source })?;
         Ok(Self { batches, batch: Vec::new().into_iter() })
     }
@@ -87,7 +89,18 @@ impl Batches {
 }
 
 /// Reads to the end, or until nobody wants more.
-fn read(mut frames: Frames<File>, batches: &mpsc::Sender<Result<Vec<Bytes>, InputError>>) {
+fn read(
+    opened: Result<Frames<File>, InputError>,
+    batches: &mpsc::Sender<Result<Vec<Bytes>, InputError>>,
+) {
+    let mut frames = match opened {
+        Ok(frames) => frames,
+        Err(error) => {
+            // Whoever wants no frames wants no error either.
+            let _ = batches.blocking_send(Err(error));
+            return;
+        }
+    };
     loop {
         let (batch, flow) = next_batch(&mut frames);
         if !batch.is_empty() && batches.blocking_send(Ok(batch)).is_err() {
