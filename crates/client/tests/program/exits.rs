@@ -168,7 +168,8 @@ async fn an_argument_beyond_the_limit_is_bad_data_and_those_before_it_are_answer
     };
     let arguments = ["a", "fives", "sixsix", "b"];
     let ended = play(server, async |to| run(send(&to).args(arguments)).await).await;
-    ended.failed_after("a\nfives\n", 65, "frame of 6 bytes exceeds the limit of 5");
+    let told = "argument 3 is longer than the 5 bytes that the server takes";
+    ended.failed_after("a\nfives\n", 65, told);
 }
 
 #[tokio::test]

@@ -327,12 +327,13 @@ async fn a_file_that_disappears_is_a_missing_input_too() {
 
 #[tokio::test]
 async fn what_makes_no_sense_together_is_wrong_usage() {
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
         (
             &["@"],
             "`@` names no file: write @PATH, @- for stdin, or @@ for a frame that begins with an @",
         ),
         (&["--chunk", "4", "--input", "lines"], "--chunk splits raw input only: leave --input out"),
+        (&["--chunk", "4", "x"], "--chunk splits stdin and @FILEs, and no argument is one"),
         (&["--input", "frames", "x"], "--input frames is for stdin and @FILEs, not for arguments"),
         (
             &["--repeat", "2"],

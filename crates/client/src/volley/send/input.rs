@@ -9,6 +9,7 @@ use std::ffi::OsString;
 
 use bytes::Bytes;
 
+use error::{InputError, Place};
 use origin::Origin;
 use reader::Reader;
 use split::Split;
@@ -49,6 +50,10 @@ impl Input {
             return Err(usage("--chunk splits raw input only: leave --input out"));
         }
         let origins = origins(&args.frames, format)?;
+        let is_frame = |origin: &Origin| matches!(origin, Origin::Frame { .. });
+        if chunk.is_some() && origins.iter().all(is_frame) {
+            return Err(usage("--chunk splits stdin and @FILEs, and no argument is one"));
+        }
         let read_once = origins.contains(&Origin::Stdin);
         let rounds = match args.repeat {
             0 => Rounds::Endless,
@@ -70,8 +75,8 @@ impl Input {
         self.origins.contains(&Origin::Stdin)
     }
 
-    /// The next frame's payload; `None` after the last. Of frames that are read none is longer
-    /// than `max` bytes. After an error there is no other frame.
+    /// The next frame's payload, of at most `max` bytes; `None` after the last. After an error there
+    /// is no other frame.
     ///
     /// # Cancel safety
     ///
@@ -100,7 +105,12 @@ impl Input {
             };
             self.next += 1;
             match origin {
-                Origin::Frame { payload } => {
+                Origin::Frame { place, payload } if payload.len() > max => {
+                    let error = InputError::TooLong { place: place.clone(), max };
+                    self.end();
+                    return Err(error.into());
+                }
+                Origin::Frame { payload, .. } => {
                     self.is_barren = false;
                     return Ok(Some(payload.clone()));
                 }
@@ -139,7 +149,7 @@ impl Input {
     fn keep(&mut self, frame: &Bytes) {
         let at = self.next - 1;
         if self.origins[at] == Origin::Stdin && self.split(&Origin::Stdin) == Split::Whole {
-            self.origins[at] = Origin::Frame { payload: frame.clone() };
+            self.origins[at] = Origin::Frame { place: Place::Stdin, payload: frame.clone() };
         }
     }
 

@@ -43,7 +43,7 @@ impl From<InputError> for Failure {
 }
 
 /// Where something is wrong.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// An argument, from 1.
     Argument(u64),

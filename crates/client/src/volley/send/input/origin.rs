@@ -18,8 +18,9 @@ use crate::failure::Failure;
 /// Where frames come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// The command line itself.
+    /// A frame that is there already, and where it comes from.
     Frame {
+        place: Place,
         payload: Bytes,
     },
     File(PathBuf),
@@ -46,7 +47,10 @@ impl Origin {
             )),
             (true, b"-") => Ok(Self::Stdin),
             (true, path) => Ok(Self::File(existing(OsStr::from_bytes(path).into())?)),
-            (false, text) => Ok(Self::Frame { payload: decode(number, text, format)? }),
+            (false, text) => {
+                let (place, payload) = (Place::Argument(number), decode(number, text, format)?);
+                Ok(Self::Frame { place, payload })
+            }
         }
     }
 
@@ -54,8 +58,8 @@ impl Origin {
     pub(super) fn place(&self) -> Place {
         match self {
             Self::File(path) => Place::File(path.clone()),
-            // A frame of the command line is not read.
-            Self::Stdin | Self::Frame { .. } => Place::Stdin,
+            Self::Stdin => Place::Stdin,
+            Self::Frame { place, .. } => place.clone(),
         }
     }
 
