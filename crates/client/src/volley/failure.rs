@@ -24,10 +24,13 @@ pub(crate) enum Failure {
     Lost { lost: u64, replies: u64 },
     #[error("{duplicates} replies came that no frame was waiting for")]
     Duplicates { duplicates: u64 },
-    #[error("not done within {}: {replies} answered, {outstanding} without a reply", format_duration(*after))]
-    Deadline { after: Duration, replies: u64, outstanding: usize },
+    #[error("not done within {}: {progress}", format_duration(*after))]
+    Deadline { after: Duration, progress: String },
     #[error("not done within {}: nobody reads what is printed", format_duration(*after))]
     Unread { after: Duration },
+    /// A failure for which the command that had it knows what to try next.
+    #[error("{why} ({advice})")]
+    Advised { why: String, advice: &'static str, exit: Exit },
     /// What the user wants to be sent cannot be.
     #[error("{message}")]
     Input { message: String, exit: Exit },
@@ -66,7 +69,10 @@ impl Failure {
             Self::Create { .. } => Exit::CannotCreate,
             Self::Stdout { .. } | Self::Write { .. } | Self::Terminal { .. } => Exit::Io,
             Self::Setup { .. } => Exit::Unavailable,
-            Self::Input { exit, .. } | Self::Signal(exit) | Self::Told(exit) => *exit,
+            Self::Advised { exit, .. }
+            | Self::Input { exit, .. }
+            | Self::Signal(exit)
+            | Self::Told(exit) => *exit,
         }
     }
 
@@ -89,11 +95,10 @@ impl Failure {
 /// Writes a message to stderr. It may carry text from the server, so it is made
 /// printable. Without a stderr there is nobody to tell.
 pub(crate) fn tell(message: &str) {
-    let shown = printable(message);
-    let _ = writeln!(io::stderr(), "volley: {shown}");
+    show(&format!("volley: {}\n", printable(message)));
 }
 
-/// Shows lines on stderr that are printable already, below a message.
+/// Shows lines on stderr that are printable already. One write, so that they stay whole.
 pub(crate) fn show(lines: &str) {
     let _ = io::stderr().write_all(lines.as_bytes());
 }

@@ -57,18 +57,19 @@ pub(crate) async fn run(args: SendArgs, mut signals: Signals) -> Result<(), Fail
     args.framing.check(args.reply.map(ReplyKind::from), [&args.to])?;
     let approach = args.connect.approach([&args.to], tell)?;
     let mut volley = volley(args, &approach, input, &flight, &mut output);
-    let outcome = tokio::select! {
-        outcome = volley.run() => outcome,
-        signal = signals.next() => Err(signal),
-        () = &mut over => Err(volley.give_up_after(longest)),
+    let (outcome, is_cut_short) = tokio::select! {
+        outcome = volley.run() => (outcome, false),
+        signal = signals.next() => (Err(signal), true),
+        () = &mut over => (volley.give_up_after(longest), true),
     };
-    if let Err(Failure::Signal(_) | Failure::Deadline { .. }) = outcome {
+    if is_cut_short {
         // Whoever reads stdout may have stopped, and may have sent the signal for that.
         let _ = timeout(AT_THE_END, output.flush()).await;
         return outcome;
     }
     // Whatever went wrong, the replies that came are printed.
     tokio::select! {
+        biased;
         flushed = output.flush() => outcome.and(flushed),
         signal = signals.next() => Err(signal),
         () = &mut over => Err(Failure::Unread { after: longest }),
@@ -89,7 +90,7 @@ impl Volley<'_> {
         }
     }
 
-    fn give_up_after(&mut self, longest: Duration) -> Failure {
+    fn give_up_after(&mut self, longest: Duration) -> Result<(), Failure> {
         match self {
             Self::Stream(session) => session.give_up_after(longest),
             Self::Datagrams(datagrams) => datagrams.give_up_after(longest),
@@ -127,6 +128,16 @@ fn volley<'a>(
             endpoint, options, outbound, inbound, flight, retries,
         ));
     }
-    let retry = Retry::new(retries);
-    Volley::Stream(Session { endpoint, options, wanted, retry, outbound, inbound, flight, wire })
+    Volley::Stream(Session {
+        endpoint,
+        options,
+        wanted,
+        retry: Retry::new(retries),
+        outbound,
+        inbound,
+        flight,
+        wire,
+        longest: args.deadline.unwrap_or(Duration::MAX),
+        is_connected: false,
+    })
 }

@@ -7,6 +7,9 @@ use volley_proto::{MaxFrame, Reason, ReplyKind};
 use crate::scripted::{Peer, listen, play, receipt, within};
 use crate::{Ended, Running, program, run, run_with, send, send_within};
 
+/// What is to be tried next where another connection may fare better.
+const AGAIN: &str = "(volley send --retry 3 sends again what has no reply)";
+
 /// `volley send hello` against this server.
 async fn hello(server: impl AsyncFnOnce(Peer)) -> Ended {
     play(server, async |to| run(send(&to).arg("hello")).await).await
@@ -98,7 +101,8 @@ async fn a_close_before_the_reply_is_a_loss() {
         peer.payload().await;
     })
     .await;
-    ended.failed(1, "the server closed the connection: 0 frames answered, 1 without a reply");
+    let told = "the server closed the connection: 0 frames answered, 1 without a reply";
+    ended.failed(1, &format!("{told} {AGAIN}"));
 }
 
 #[tokio::test]
@@ -111,7 +115,7 @@ async fn a_reset_before_the_reply_is_a_loss() {
     .await;
     let told = "the connection failed: Connection reset by peer (os error 104): \
                 0 frames answered, 1 without a reply";
-    ended.failed(1, told);
+    ended.failed(1, &format!("{told} {AGAIN}"));
 }
 
 #[tokio::test]
@@ -123,7 +127,7 @@ async fn a_loss_leaves_the_replies_before_it_printed() {
     };
     let ended = play(server, async |to| run(send(&to).args(["a", "b", "c"])).await).await;
     let told = "the server closed the connection: 2 frames answered, 1 without a reply";
-    ended.failed_after("a\nb\n", 1, told);
+    ended.failed_after("a\nb\n", 1, &format!("{told} {AGAIN}"));
 }
 
 #[tokio::test]
@@ -145,7 +149,9 @@ async fn each_reason_of_an_error_has_its_code() {
     ];
     for (reason, name, code) in reasons {
         let ended = after_hello(async |peer| peer.error(reason, 0, "so it is").await).await;
-        ended.failed(code, &format!("refused by the server after 0 frames: {name}: so it is"));
+        let hint = if code == 75 { format!(" {AGAIN}") } else { String::new() };
+        let told = format!("refused by the server after 0 frames: {name}: so it is{hint}");
+        ended.failed(code, &told);
     }
 }
 
@@ -156,7 +162,8 @@ async fn a_busy_server_may_be_free_later() {
         peer.until_closed().await;
     })
     .await;
-    ended.failed(75, "refused by the server after 0 frames: busy: all places are taken");
+    let told = "refused by the server after 0 frames: busy: all places are taken";
+    ended.failed(75, &format!("{told} {AGAIN}"));
 }
 
 #[tokio::test]
@@ -335,7 +342,8 @@ async fn an_end_is_told_although_stdin_is_still_open() {
         peer.error(Reason::Idle, 1, "silent for 60 s").await;
     })
     .await;
-    ended.failed(75, "refused by the server after 1 frame: idle: silent for 60 s");
+    let told = "refused by the server after 1 frame: idle: silent for 60 s";
+    ended.failed(75, &format!("{told} {AGAIN}"));
 }
 
 #[tokio::test]
@@ -346,7 +354,7 @@ async fn a_server_that_goes_away_is_left_at_once_with_all_replies() {
         peer.reply(&payload).await;
     })
     .await;
-    ended.failed(75, "the server takes no new frames: shutting down");
+    ended.failed(75, &format!("the server takes no new frames: shutting down {AGAIN}"));
 }
 
 #[tokio::test]
@@ -354,7 +362,7 @@ async fn what_the_server_says_does_not_reach_the_terminal_raw() {
     let ended =
         after_hello(async |peer| peer.error(Reason::Busy, 0, "\u{1b}[2Jgone\r\n").await).await;
     let told = "refused by the server after 0 frames: busy: \\u{1b}[2Jgone\\r\\n";
-    ended.failed(75, told);
+    ended.failed(75, &format!("{told} {AGAIN}"));
 }
 
 #[tokio::test]

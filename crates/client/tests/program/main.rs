@@ -3,13 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, also in what it calls")]
 #![expect(clippy::expect_used, reason = "a test that panics has failed, also in what it calls")]
 
+mod checks;
 mod datagrams;
 mod exits;
 mod input;
+mod limits;
 mod output;
 mod ping;
 mod proxy_header;
 mod raw;
+mod retry;
 mod script;
 #[path = "../scripted/mod.rs"]
 mod scripted;

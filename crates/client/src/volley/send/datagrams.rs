@@ -88,16 +88,13 @@ impl<'a> DatagramVolley<'a> {
 
     /// Sends all frames, and waits until each is answered or lost.
     pub(crate) async fn run(&mut self) -> Result<(), Failure> {
-        let outcome = self.exchange().await;
-        if let Err(failure) = &outcome {
+        let failure = self.exchange().await.err();
+        if let Some(failure) = &failure {
             self.settle();
             self.inbound.give_up(&failure.to_string(), self.flight);
         }
-        outcome?;
-        if let Some(failure) = self.outbound.take_bad_input() {
-            return Err(failure);
-        }
-        self.inbound.verdict()?;
+        let bad_input = self.outbound.take_bad_input();
+        self.inbound.conclude(failure.or(bad_input))?;
         match self.duplicates {
             0 => Ok(()),
             duplicates => Err(Failure::Duplicates { duplicates }),
@@ -105,9 +102,10 @@ impl<'a> DatagramVolley<'a> {
     }
 
     /// Gives up, since it has taken as long as it may.
-    pub(crate) fn give_up_after(&mut self, longest: Duration) -> Failure {
+    pub(crate) fn give_up_after(&mut self, longest: Duration) -> Result<(), Failure> {
         self.settle();
-        self.inbound.give_up_after(longest, self.flight)
+        let progress = self.inbound.progress(self.flight);
+        self.inbound.give_up_after(longest, progress, self.flight)
     }
 
     async fn exchange(&mut self) -> Result<(), Failure> {

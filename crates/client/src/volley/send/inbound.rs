@@ -41,13 +41,21 @@ impl<'a> Inbound<'a> {
         self.tally
     }
 
-    /// What the replies say of the whole volley.
-    pub(crate) const fn verdict(&self) -> Result<(), Failure> {
+    /// What is to be said at the end, if something ended it before its time or if nothing did. A
+    /// server that answered wrongly has done so whatever happened then: another try, for which the
+    /// exit code of that may ask, would hide it.
+    pub(super) fn conclude(&self, failure: Option<Failure>) -> Result<(), Failure> {
         let Tally { replies, wrong, lost } = self.tally;
-        match (wrong, lost) {
-            (0, 0) => Ok(()),
-            (0, lost) => Err(Failure::Lost { lost, replies }),
-            (wrong, _) => Err(Failure::Mismatches { wrong, replies }),
+        match (failure, wrong, lost) {
+            (None, 0, 0) => Ok(()),
+            (None, 0, lost) => Err(Failure::Lost { lost, replies }),
+            (Some(failure), 0, _) => Err(failure),
+            (failure, wrong, _) => {
+                if let Some(failure) = failure {
+                    failure.report();
+                }
+                Err(Failure::Mismatches { wrong, replies })
+            }
         }
     }
 
@@ -80,12 +88,23 @@ impl<'a> Inbound<'a> {
         self.output.flush().await
     }
 
-    /// Gives up what is in flight, since everything has taken as long as it may.
-    pub(super) fn give_up_after(&mut self, longest: Duration, flight: &Flight) -> Failure {
+    /// How far it has come.
+    pub(super) fn progress(&self, flight: &Flight) -> String {
         let (replies, outstanding) = (self.tally.replies, flight.len());
-        let failure = Failure::Deadline { after: longest, replies, outstanding };
+        format!("{replies} answered, {outstanding} without a reply")
+    }
+
+    /// Gives up what is in flight, since everything has taken as long as it may; `progress` says how
+    /// far it has come.
+    pub(super) fn give_up_after(
+        &mut self,
+        longest: Duration,
+        progress: String,
+        flight: &Flight,
+    ) -> Result<(), Failure> {
+        let failure = Failure::Deadline { after: longest, progress };
         self.give_up(&failure.to_string(), flight);
-        failure
+        self.conclude(Some(failure))
     }
 
     /// Prints every reply, also those behind a wrong one, until no more will come or nobody reads

@@ -46,6 +46,23 @@ impl Retry {
         }
     }
 
+    /// The failure with what to try next, if nothing has been tried.
+    pub(crate) fn advise(&self, failure: Failure) -> Failure {
+        // Nobody was there, or something else may help, which is told already.
+        let is_no_loss =
+            matches!(failure, Failure::Client(Error::Resolve { .. } | Error::Connect { .. }));
+        let has_advice = failure.message() != failure.to_string();
+        if self.most > 0 || !may_pass(&failure) || is_no_loss || has_advice {
+            return failure;
+        }
+        let advice = if is_idle_end(&failure) {
+            "before the input ended: volley send --retry 3 goes on over another connection"
+        } else {
+            "volley send --retry 3 sends again what has no reply"
+        };
+        Failure::Advised { why: failure.to_string(), advice, exit: failure.exit() }
+    }
+
     /// The next try after this failure, if it is worth one and one is left.
     pub(crate) fn after(&mut self, failure: &Failure) -> Option<NextTry> {
         if self.tries == self.most || !may_pass(failure) {
@@ -56,16 +73,21 @@ impl Retry {
     }
 }
 
+/// Whether the server closed while no reply was awaited.
+pub(crate) const fn is_idle_end(failure: &Failure) -> bool {
+    matches!(failure, Failure::Client(Error::Closed { outstanding: 0, .. }))
+}
+
 /// Whether another connection may fare better. What is wrong with a frame, with the server's
 /// protocol or with this machine stays wrong.
 fn may_pass(failure: &Failure) -> bool {
     let Failure::Client(error) = failure else { return false };
     match error {
-        Error::Resolve { .. }
-        | Error::Connect { .. }
-        | Error::Closed { .. }
-        | Error::Io { .. }
-        | Error::Send { .. } => true,
+        Error::Resolve { .. } | Error::Connect { .. } | Error::Closed { .. } => true,
+        // One that is no fault of TLS.
+        Error::Io { .. } | Error::Send { .. } => exit(error) == Exit::Failure,
+        // A proxy without its server behind it ends like one that does not know HELLO.
+        Error::NoWelcome { answer: "a close" } => true,
         error => exit(error) == Exit::TryAgain,
     }
 }

@@ -10,7 +10,7 @@ use volley_proto::{Endpoint, ReplyKind};
 use super::flight::Flight;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
-use super::retry::{NextTry, Retry};
+use super::retry::{NextTry, Retry, is_idle_end};
 use crate::failure::{Failure, tell};
 use crate::patience::connecting;
 use crate::wire::Wire;
@@ -31,25 +31,32 @@ pub(crate) struct Session<'a> {
     pub(crate) inbound: Inbound<'a>,
     pub(crate) flight: &'a Flight,
     pub(crate) wire: Option<Arc<Wire>>,
+    /// No attempt at connecting takes longer, whatever it may take by itself.
+    pub(crate) longest: Duration,
+    /// There is a connection, on which frames are sent.
+    pub(crate) is_connected: bool,
 }
 
 impl Session<'_> {
     /// Sends all frames and receives all replies.
     pub(crate) async fn run(&mut self) -> Result<(), Failure> {
-        let outcome = self.try_until_done().await;
-        if let Err(failure) = &outcome {
+        let failure = self.try_until_done().await.err();
+        if let Some(failure) = &failure {
             self.inbound.give_up(&failure.to_string(), self.flight);
         }
-        outcome?;
-        if let Some(failure) = self.outbound.take_bad_input() {
-            return Err(failure);
-        }
-        self.inbound.verdict()
+        let failure = failure.map(|failure| self.retry.advise(failure));
+        let bad_input = self.outbound.take_bad_input();
+        self.inbound.conclude(failure.or(bad_input))
     }
 
     /// Gives up, since it has taken as long as it may.
-    pub(crate) fn give_up_after(&mut self, longest: Duration) -> Failure {
-        self.inbound.give_up_after(longest, self.flight)
+    pub(crate) fn give_up_after(&mut self, longest: Duration) -> Result<(), Failure> {
+        let progress = if self.is_connected {
+            self.inbound.progress(self.flight)
+        } else {
+            format!("no connection to {}", self.endpoint)
+        };
+        self.inbound.give_up_after(longest, progress, self.flight)
     }
 
     async fn try_until_done(&mut self) -> Result<(), Failure> {
@@ -77,14 +84,18 @@ impl Session<'_> {
         {
             return Err(Failure::NotGranted { wanted, granted: connection.reply_kind() });
         }
-        self.exchange(connection).await
+        self.is_connected = true;
+        let exchanged = self.exchange(connection).await;
+        self.is_connected = false;
+        exchanged
     }
 
     /// Connects; says so if it takes long.
     async fn connect(&self) -> Result<Connection, Error> {
         let (endpoint, options) = (&self.endpoint, &self.options);
         let connect = Connection::connect(endpoint, options);
-        let connected = connecting(endpoint, options.connect_timeout, connect).await?;
+        let longest = options.connect_timeout.min(self.longest);
+        let connected = connecting(endpoint, longest, connect).await?;
         if let Some(wire) = &self.wire {
             wire.note_connection(connected.local_addr(), connected.peer_addr());
             wire.note_handshake(connected.handshake());
@@ -121,9 +132,4 @@ impl Session<'_> {
             }
         }
     }
-}
-
-/// Whether the server closed while no reply was awaited.
-const fn is_idle_end(failure: &Failure) -> bool {
-    matches!(failure, Failure::Client(Error::Closed { outstanding: 0, .. }))
 }
