@@ -1,5 +1,6 @@
 //! What a program does with an error of this library: its exit code, and what to try next.
 
+use std::borrow::Cow;
 use std::io;
 
 use volley_cli::Exit;
@@ -99,9 +100,27 @@ const fn refused_exit(reason: Reason) -> Exit {
 
 /// The error's message, with what to try next behind it if there is something.
 pub fn with_hint(error: &Error) -> String {
-    match hint(error) {
-        "" => error.to_string(),
-        hint => format!("{error} ({hint})"),
+    let hint = match error {
+        Error::Protocol(ProtocolError::Frame(error)) => Cow::Owned(hint_at_frame(error)),
+        error => Cow::Borrowed(hint(error)),
+    };
+    if hint.is_empty() { error.to_string() } else { format!("{error} ({hint})") }
+}
+
+/// What to think of a server that sends what is no frame. A text says what it may be.
+fn hint_at_frame(error: &FrameError) -> String {
+    let question = "is it a framed server?";
+    match error {
+        FrameError::TooLarge { len, .. } => {
+            let head = len.to_be_bytes();
+            let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+            if head.iter().all(is_text) {
+                return format!("as text its length is `{}`: {question}", head.escape_ascii());
+            }
+            question.to_owned()
+        }
+        FrameError::ControlLength { .. } | FrameError::Control(_) => question.to_owned(),
+        _ => String::new(),
     }
 }
 
@@ -131,9 +150,6 @@ fn hint(error: &Error) -> &'static str {
         }
         Error::ConnectTimedOut { .. } | Error::TimedOut { .. } => "try a longer --timeout",
         Error::Protocol(ProtocolError::Foreign { protocol: Foreign::Tls }) => "use tls://",
-        Error::Protocol(ProtocolError::Frame(
-            FrameError::TooLarge { .. } | FrameError::ControlLength { .. },
-        )) => "is it a framed server?",
         _ => "",
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, also in what it calls")]
 #![expect(clippy::expect_used, reason = "a test that panics has failed, also in what it calls")]
 
+mod bad_servers;
 mod checks;
 mod datagrams;
 mod exits;
