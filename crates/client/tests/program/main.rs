@@ -7,6 +7,7 @@ mod bad_servers;
 mod checks;
 mod datagrams;
 mod exits;
+mod formats;
 mod input;
 mod limits;
 mod output;
