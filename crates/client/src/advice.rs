@@ -16,7 +16,7 @@ use crate::{Error, ProtocolError, TlsFault, TlsSetupError};
 ///
 /// A message for the user.
 pub fn parse_endpoint(text: &str) -> Result<Endpoint, String> {
-    let endpoint: Endpoint = text.parse().map_err(|error: EndpointError| error.to_string())?;
+    let endpoint = read_endpoint(text)?;
     if speaks(&endpoint) {
         Ok(endpoint)
     } else {
@@ -33,9 +33,31 @@ pub fn parse_endpoint(text: &str) -> Result<Endpoint, String> {
 ///
 /// A message for the user.
 pub fn parse_any_endpoint(text: &str) -> Result<Endpoint, String> {
-    match text.parse() {
-        Ok(endpoint @ Endpoint::Udp(_)) => Ok(endpoint),
+    match read_endpoint(text)? {
+        endpoint @ Endpoint::Udp(_) => Ok(endpoint),
         _ => parse_endpoint(text),
+    }
+}
+
+/// Reads an endpoint at which there can be a server, whatever its transport.
+fn read_endpoint(text: &str) -> Result<Endpoint, String> {
+    let endpoint = text.parse().map_err(|error: EndpointError| error.to_string())?;
+    match port(&endpoint) {
+        Some(0) => {
+            Err("nobody listens on port 0: write the one that the server says it listens on"
+                .to_owned())
+        }
+        _ => Ok(endpoint),
+    }
+}
+
+/// The port to connect to, where there is one.
+const fn port(endpoint: &Endpoint) -> Option<u16> {
+    match endpoint {
+        Endpoint::Tcp(address) | Endpoint::Tls(address) | Endpoint::Udp(address) => {
+            Some(address.port())
+        }
+        _ => None,
     }
 }
 

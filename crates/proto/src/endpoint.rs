@@ -150,6 +150,18 @@ pub enum EndpointError {
         /// What was given, without its scheme.
         address: String,
     },
+    /// Nothing before the port.
+    #[error("`:{port}` has no host: write 127.0.0.1:{port}")]
+    MissingHost {
+        /// What stands behind the colon.
+        port: u16,
+    },
+    /// Something before or behind a host and a port, perhaps another endpoint.
+    #[error("`{address}` is more than a host and a port: write for example localhost:7007")]
+    MoreThanOne {
+        /// What was given, without its scheme.
+        address: String,
+    },
     /// A port that is no number from 0 to 65535.
     #[error("`{port}` is no port: it must be a number from 0 to 65535")]
     Port {
@@ -248,16 +260,26 @@ impl FromStr for Address {
             }
             0 => return Err(EndpointError::Host { host: text.to_owned() }),
             1 => {}
-            _ => return Err(brackets()),
+            _ if looks_like_ipv6(text) => return Err(brackets()),
+            _ => return Err(EndpointError::MoreThanOne { address: text.to_owned() }),
         }
         let (host, port) = text.split_once(':').ok_or_else(brackets)?;
         // The port first: an IPv4 address gets here only with a bad one.
         let port = parse_port(port)?;
+        if host.is_empty() {
+            return Err(EndpointError::MissingHost { port });
+        }
         if !is_dns_name(host) {
             return Err(EndpointError::Host { host: host.to_owned() });
         }
         Ok(Self::Name { host: host.to_owned(), port })
     }
+}
+
+/// Whether all of it can stand in an IPv6 address, but for its zone.
+fn looks_like_ipv6(text: &str) -> bool {
+    let (address, _zone) = text.split_once('%').unwrap_or((text, ""));
+    address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':' || b == b'.')
 }
 
 /// Digits only: `u16::from_str` would take a plus sign as well.

@@ -112,6 +112,24 @@ fn refuses_a_missing_port() {
 }
 
 #[test]
+fn refuses_a_missing_host() {
+    for (text, port) in [(":7007", 7007), ("tcp://:0", 0)] {
+        let message = format!("`:{port}` has no host: write 127.0.0.1:{port}");
+        refuses(text, EndpointError::MissingHost { port }, &message);
+    }
+}
+
+#[test]
+fn refuses_more_than_a_host_and_a_port() {
+    let several = ["a:1,b:2", "127.0.0.1:1 127.0.0.1:2", "tcp:localhost:7007", "host:80:443"];
+    for address in several {
+        let message =
+            format!("`{address}` is more than a host and a port: write for example localhost:7007");
+        refuses(address, EndpointError::MoreThanOne { address: address.to_owned() }, &message);
+    }
+}
+
+#[test]
 fn refuses_what_is_no_port() {
     for host in ["localhost", "127.0.0.1", "[::1]"] {
         for port in ["", "65536", "99999999999", "-1", "+7007", "http", "7007/", " 7007", "0x50"] {
@@ -279,7 +297,6 @@ fn refuses_a_mistyped_ipv4_address() {
 fn refuses_names_with_bad_labels() {
     let label = "a".repeat(63);
     for host in [
-        "",
         ".",
         "..",
         ".example",

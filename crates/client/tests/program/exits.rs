@@ -228,6 +228,33 @@ async fn wrong_usage_has_a_code_of_its_own() {
     assert!(ended.stderr.contains("`nowhere` has no port"), "{}", ended.stderr);
 }
 
+/// Every command reads it in the same way.
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_read_is_told_with_how_to_write_it() {
+    let cases = [
+        ("localhost", "`localhost` has no port: write localhost:7007"),
+        (":7007", "`:7007` has no host: write 127.0.0.1:7007"),
+        ("127.0.0.1:0", "nobody listens on port 0: write the one that the server says"),
+        ("udp://127.0.0.1:0", "nobody listens on port 0: write the one that the server says"),
+        ("a:1,b:2", "`a:1,b:2` is more than a host and a port"),
+        ("http://a:1", "unknown scheme `http`"),
+        ("::1:7007", "write an IPv6 address in brackets"),
+    ];
+    for command in ["send", "ping", "wait", "script", "shell"] {
+        for (to, told) in cases {
+            let mut volley = program();
+            match command {
+                "ping" | "wait" => volley.args([command, to]),
+                "script" => volley.args([command, "--to", to, "x.volley"]),
+                _ => volley.args([command, "--to", to]),
+            };
+            let ended = within(run(&mut volley)).await;
+            assert_eq!((ended.code, &*ended.stdout), (Some(2), &b""[..]), "{command} {ended:?}");
+            assert!(ended.stderr.contains(told), "{command} {ended:?}");
+        }
+    }
+}
+
 /// Nothing is tried, and nobody waited for.
 #[tokio::test]
 async fn a_transport_that_a_command_does_not_speak_is_wrong_usage() {
