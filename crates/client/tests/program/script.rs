@@ -303,6 +303,30 @@ async fn a_missing_script_is_a_missing_input() {
     run_in(".").await.failed(66, "there is no script in .: their names end in .volley");
 }
 
+/// As Emacs leaves beside a file that is being edited, and macOS beside any.
+#[tokio::test]
+async fn hidden_files_of_a_directory_are_no_scripts() {
+    let directory = tempfile::tempdir().unwrap();
+    write(&directory, "a.volley", "sleep 0s\n");
+    write(&directory, "._a.volley", "\0\x05\x16\x07");
+    write(&directory, ".git/b.volley", "what\n");
+    std::os::unix::fs::symlink("nobody@nowhere.1", directory.path().join(".#a.volley")).unwrap();
+    let ended = within(run(program().current_dir(&directory).args(["script", "."]))).await;
+    let stdout = String::from_utf8(ended.stdout).unwrap();
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    assert!(stdout.starts_with("ok    ./a.volley  ") && stdout.lines().count() == 1, "{stdout}");
+    // One that is named is one.
+    let named = ["script", "--check", ".git/b.volley"];
+    let ended = within(run(program().current_dir(&directory).args(named))).await;
+    assert_eq!(ended.code, Some(65), "{ended:?}");
+}
+
+#[tokio::test]
+async fn what_has_no_end_is_no_script() {
+    let ended = within(run(program().args(["script", "/dev/zero"]))).await;
+    ended.failed(65, "/dev/zero is no script: it is longer than 16MiB");
+}
+
 #[tokio::test]
 async fn check_reads_and_plays_nothing() {
     let ended = within(run_with(program().args(["script", "--check", "-"]), b"send \"a\"\n")).await;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use volley_cli::{Excerpt, Exit, Misread};
+use volley_cli::{Excerpt, Exit, Misread, format_bytes};
 
 use super::statement::Place;
 use crate::failure::{show, tell};
@@ -13,6 +13,8 @@ use crate::failure::{show, tell};
 pub(crate) enum ScriptError {
     #[error("cannot read {}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
+    #[error("{} is no script: it is longer than {}", path.display(), format_bytes(*longest as u64))]
+    TooLong { path: PathBuf, longest: usize },
     #[error("there is no script in {}: their names end in .volley", path.display())]
     NoScripts { path: PathBuf },
     #[error("{name}:{place}: {why}")]
@@ -31,6 +33,7 @@ impl ScriptError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Unreadable { source, .. } => exit_of_reading(source),
+            Self::TooLong { .. } => Exit::BadData,
             Self::NoScripts { .. } => Exit::NoInput,
             Self::Wrong { exit, .. } => *exit,
         }

@@ -1,13 +1,17 @@
 //! The scripts that the user means: files, those in directories, and stdin.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::error::ScriptError;
 
 /// What the names of scripts in a directory end in.
 const EXTENSION: &str = "volley";
+
+/// The longest script, in bytes. What is longer was meant for something else, and may have no end.
+const LONGEST: usize = 16 << 20;
 
 /// A script as it was found.
 #[derive(Debug)]
@@ -20,11 +24,12 @@ pub(super) struct Found {
 }
 
 /// Reads the scripts at `path`: the file, all those of a directory and of the directories in it,
-/// in the order of their names, or `-` for stdin.
+/// in the order of their names, or `-` for stdin. In directories hidden files are passed over, which
+/// editors and systems leave beside the others.
 ///
 /// # Errors
 ///
-/// [`ScriptError::Unreadable`], [`ScriptError::NoScripts`] in a directory.
+/// [`ScriptError::Unreadable`], [`ScriptError::TooLong`], [`ScriptError::NoScripts`] in a directory.
 pub(super) fn find(path: &Path) -> Result<Vec<Found>, ScriptError> {
     if path == Path::new("-") {
         return Ok(vec![stdin()?]);
@@ -42,20 +47,31 @@ pub(super) fn find(path: &Path) -> Result<Vec<Found>, ScriptError> {
 }
 
 fn stdin() -> Result<Found, ScriptError> {
-    let mut text = Vec::new();
-    io::stdin().read_to_end(&mut text).map_err(unreadable(Path::new("stdin")))?;
+    let text = text(io::stdin(), Path::new("stdin"))?;
     Ok(Found { name: "stdin".to_owned(), text, directory: PathBuf::from(".") })
 }
 
 fn file(path: &Path) -> Result<Found, ScriptError> {
-    let text = fs::read(path).map_err(unreadable(path))?;
+    let text = text(File::open(path).map_err(unreadable(path))?, path)?;
     let directory = path.parent().unwrap_or(Path::new("")).to_owned();
     Ok(Found { name: path.display().to_string(), text, directory })
+}
+
+fn text(from: impl Read, path: &Path) -> Result<Vec<u8>, ScriptError> {
+    let mut text = Vec::new();
+    from.take(LONGEST as u64 + 1).read_to_end(&mut text).map_err(unreadable(path))?;
+    if text.len() > LONGEST {
+        return Err(ScriptError::TooLong { path: path.to_owned(), longest: LONGEST });
+    }
+    Ok(text)
 }
 
 fn walk(directory: &Path, paths: &mut Vec<PathBuf>) -> Result<(), ScriptError> {
     for entry in fs::read_dir(directory).map_err(unreadable(directory))? {
         let entry = entry.map_err(unreadable(directory))?;
+        if entry.file_name().as_bytes().starts_with(b".") {
+            continue;
+        }
         let (path, kind) = (entry.path(), entry.file_type().map_err(unreadable(&entry.path()))?);
         // A link may lead back to where it lies, so only one to a file is followed.
         if kind.is_dir() {

@@ -1,7 +1,8 @@
 //! A line of a script: from its words to what it does.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -251,6 +252,11 @@ impl<'a> Words<'a, '_> {
         }
         let (whole, mut payload) = (self.rest, BytesMut::new());
         while !self.is_at_end() {
+            let next = self.keyword().filter(|next| STATEMENTS.contains(next));
+            if let Some(next) = next.filter(|_| self.rest.len() < whole.len()) {
+                let why = format!("a statement has a line of its own: `{next}` begins another one");
+                return Err(Fault::new(next, why));
+            }
             self.add_piece(&mut payload)?;
             if payload.len() > LONGEST {
                 let longest = format_bytes(LONGEST as u64);
@@ -285,7 +291,8 @@ impl<'a> Words<'a, '_> {
                 return Err(kind.unknown("payload", &PAYLOADS));
             }
             text => {
-                return Err(kind.wrong(format!("a text stands in quotes: \"{text}\"")));
+                let text = text.trim_matches('\'');
+                return Err(kind.wrong(format!("a text stands in double quotes: \"{text}\"")));
             }
         }
         Ok(())
@@ -319,7 +326,7 @@ impl<'a> Words<'a, '_> {
             (word.place, word.text)
         };
         let path = self.surroundings.directory.join(path);
-        let content = fs::read(&path).map_err(|error| Fault::unreadable(place, &path, &error))?;
+        let content = content(&path).map_err(|error| Fault::unreadable(place, &path, &error))?;
         payload.extend_from_slice(&content);
         Ok(())
     }
@@ -408,6 +415,13 @@ impl<'a> Words<'a, '_> {
     fn is_at_end(&self) -> bool {
         self.rest.is_empty() || self.rest.starts_with(lexer::COMMENT)
     }
+}
+
+/// What a file holds, or as much of it as shows that it is too long for a frame.
+fn content(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(path)?.take(LONGEST as u64 + 1).read_to_end(&mut content)?;
+    Ok(content)
 }
 
 /// What has been taken of `start`, of which `rest` is left.

@@ -6,6 +6,10 @@ use super::error::{Fault, ScriptError};
 use super::parser::{Line, Surroundings, parse};
 use super::statement::{Action, Place, Script, Statement};
 
+/// Blocks within each other, at most. Nobody writes more by hand, and each takes its part of the
+/// stack when the statements are given back.
+const DEEPEST: usize = 64;
+
 /// Reads the script that is called `name`. Files that it sends are read as well: who mistypes a
 /// path learns it before anything is sent.
 ///
@@ -63,6 +67,10 @@ impl<'a> Reading<'a> {
         match parse(line, surroundings)? {
             Line::Blank => {}
             Line::Action(action) => self.add(number, line, action),
+            Line::Repeat(_) if self.open.len() == DEEPEST => {
+                let why = format!("at most {DEEPEST} blocks can stand within each other");
+                return Err(Fault::new(line.trim(), why));
+            }
             Line::Repeat(times) => {
                 let before = mem::take(&mut self.statements);
                 self.open.push(Open { number, line, times, before });
@@ -90,9 +98,11 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// The text of a script. One that is not UTF-8 is mostly no script at all.
+/// The text of a script, without the mark with which some editors begin a file (U+FEFF). One that is
+/// not UTF-8 is mostly no script at all.
 fn utf8<'a>(name: &str, text: &'a [u8]) -> Result<&'a str, ScriptError> {
-    str::from_utf8(text).map_err(|error| {
+    let read = str::from_utf8(text).map(|text| text.strip_prefix('\u{feff}').unwrap_or(text));
+    read.map_err(|error| {
         let good = String::from_utf8_lossy(&text[..error.valid_up_to()]);
         let number = 1 + good.matches('\n').count();
         let line = good.rsplit('\n').next().unwrap_or_default();

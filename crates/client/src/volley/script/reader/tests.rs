@@ -93,6 +93,13 @@ fn files_are_found_beside_the_script() {
     assert_eq!(error.to_string(), told);
 }
 
+/// No more of it is read than shows that it is too long.
+#[test]
+fn a_file_without_an_end_is_too_long() {
+    let error = script("send file /dev/zero").unwrap_err();
+    assert_eq!(error.to_string(), "test.volley:1:6: no frame is longer than 64MiB");
+}
+
 #[test]
 fn variables_are_replaced_everywhere() {
     assert_eq!(payload(r#""${NAME}${NONE:-x y}\${NAME}""#), b"a.bx y${NAME}");
@@ -154,6 +161,25 @@ fn blocks_nest_and_empty_ones_vanish() {
     assert!(script("\n# nothing\n  \n").unwrap().statements.is_empty());
 }
 
+/// The statements of blocks within blocks are given back one within the other, on the stack.
+#[test]
+fn blocks_nest_no_deeper_than_anybody_writes() {
+    let nested = |depth| "repeat 2\n".repeat(depth) + "close\n" + &"end\n".repeat(depth);
+    assert_eq!(script(&nested(DEEPEST)).unwrap().statements.len(), 1);
+    let (told, exit) = told(&nested(100_000));
+    let expected = "test.volley:65:1: at most 64 blocks can stand within each other\n  repeat 2\n";
+    assert_eq!((told.starts_with(expected), exit), (true, Exit::BadData), "{told}");
+}
+
+#[test]
+fn the_mark_with_which_some_editors_begin_a_file_is_no_word() {
+    assert!(matches!(action("\u{feff}close"), Action::Close));
+    says(
+        "\u{feff}clsoe",
+        "test.volley:1:1: no statement is called `clsoe`: is it `close`?\n  clsoe\n  ^^^^^",
+    );
+}
+
 #[test]
 fn a_misspelt_word_is_pointed_at_with_what_was_meant() {
     says(
@@ -211,7 +237,7 @@ fn what_is_missing_is_pointed_at() {
 #[test]
 fn a_wrong_value_is_pointed_at() {
     let cases = [
-        ("send hello", "1:6", "a text stands in quotes: \"hello\""),
+        ("send hello", "1:6", "a text stands in double quotes: \"hello\""),
         ("send hex 00 0g", "1:14", "`g` at byte 2 is no hexadecimal digit"),
         (
             "send hex abc",
@@ -230,7 +256,13 @@ fn a_wrong_value_is_pointed_at() {
         ("connect nowhere", "1:9", "`nowhere` has no port: write nowhere:7007"),
         ("expect /a(/", "1:8", "unclosed group"),
         ("send \"${NONE}\"", "1:9", "the variable NONE is not set: set it, or write ${NONE:-…}"),
-        ("send \"é\" x", "1:10", "a text stands in quotes: \"x\""),
+        ("send \"é\" x", "1:10", "a text stands in double quotes: \"x\""),
+        ("send 'x'", "1:6", "a text stands in double quotes: \"x\""),
+        (
+            "send \"x\" expect echo",
+            "1:10",
+            "a statement has a line of its own: `expect` begins another one",
+        ),
         ("close now", "1:7", "the statement has ended before this: is a # or a quote missing?"),
     ];
     for (text, place, why) in cases {
