@@ -215,6 +215,51 @@ async fn silence_ends_within_the_timeout() {
     ended.failed_at("3:1", 75, &format!("      until any\n      {told}\n"));
 }
 
+/// It waits for what nobody has been asked for.
+#[tokio::test]
+async fn what_nobody_was_asked_for_is_told_so() {
+    let echo = async |peer: Peer| peer.echo_all().await;
+    let text = "timeout 200ms\nsend \"a\"\nexpect echo\nexpect echo\n";
+    let told = "nothing came within 200ms (no frame is without a reply: is a `send` missing?)";
+    let ended = talk(text, echo).await;
+    ended.failed_at("4:1", 75, &format!("      expect echo\n      {told}\n"));
+    // What has been sent is no frame, and nobody knows what is due.
+    let text = "timeout 200ms\nraw hex 000000\nexpect error\n";
+    let told = "nothing came within 200ms (try a longer --timeout)";
+    let silent = async |mut peer: Peer| {
+        peer.until_closed().await;
+    };
+    let ended = talk(text, silent).await;
+    ended.failed_at("3:1", 75, &format!("      expect error\n      {told}\n"));
+}
+
+#[tokio::test]
+async fn bytes_that_do_not_all_come_are_shown() {
+    let text = "timeout 200ms\nsend \"a\"\nexpect raw \"abcd\"\n";
+    let ended = after_a_frame(text, async |peer| {
+        peer.write(b"ab").await;
+        peer.until_closed().await;
+    });
+    let lines = "      expect raw \"abcd\"
+      2 of 4 bytes came within 200ms (try a longer --timeout)
+        expected  00000000  61 62 63 64                                      |abcd|
+                  00000004
+        received  00000000  61 62                                            |ab|
+                  00000002
+";
+    ended.await.failed_at("3:1", 75, lines);
+}
+
+#[tokio::test]
+async fn nothing_can_be_sent_behind_a_half_close() {
+    for statement in ["send \"b\"", "raw \"b\"", "hello"] {
+        let text = format!("send \"a\"\nhalf-close\nexpect echo\n{statement}\n");
+        let ended = talk(&text, async |peer: Peer| peer.echo_all().await).await;
+        let told = "nothing can be sent behind a half-close: `connect` opens another connection";
+        ended.failed_at("4:1", 65, &format!("      {statement}\n      {told}\n"));
+    }
+}
+
 #[tokio::test]
 async fn until_tells_what_came_in_place_of_what_it_waits_for() {
     let text = "timeout 200ms\nsend \"a\"\nuntil \"c\"\n";
@@ -256,6 +301,24 @@ async fn a_server_that_does_not_know_hello_is_told_with_what_to_try() {
     let told = "the server answered HELLO with a close, not with WELCOME: it may not know HELLO \
                 (leave `hello` out)";
     ended.await.failed_at("1:1", 76, &format!("      hello\n      {told}\n"));
+    let ended = talk("hello\n", async |mut peer: Peer| {
+        let (head, body) = peer.frame().await;
+        peer.write(&head.to_be_bytes()).await;
+        peer.write(&body).await;
+    });
+    let told = "the server answered HELLO with an echo of it, not with WELCOME: it may not know \
+                HELLO (leave `hello` out)";
+    ended.await.failed_at("1:1", 76, &format!("      hello\n      {told}\n"));
+    // What was not read makes a reset of the close.
+    let ended = talk("raw \"x\"\nhello\n", async |peer: Peer| peer.reset());
+    let ended = String::from_utf8(ended.await.stdout).unwrap();
+    assert!(ended.contains("it may not know HELLO") || ended.contains("reset by peer"), "{ended}");
+    let ended = talk("timeout 200ms\nhello\n", async |mut peer: Peer| {
+        peer.until_closed().await;
+    });
+    let told = "no WELCOME within 200ms (it may not know HELLO: leave `hello` out, or try a longer \
+                --timeout)";
+    ended.await.failed_at("2:1", 75, &format!("      hello\n      {told}\n"));
     let ended = talk("hello ack\n", async |mut peer: Peer| peer.greet(ReplyKind::Echo).await).await;
     let told = "the server grants echo, not the ack that was asked for";
     ended.failed_at("1:1", 1, &format!("      hello ack\n      {told}\n"));

@@ -31,6 +31,8 @@ pub(super) struct Conversation {
     answered: u64,
     /// Why nothing more can be sent. The server may have said so first.
     broken: Option<io::Error>,
+    /// The script has said that it will send nothing more.
+    is_half_closed: bool,
     wire: Option<Arc<Wire>>,
 }
 
@@ -41,6 +43,17 @@ pub(super) enum Incoming {
     Control(Control),
     /// The server has closed, or half-closed.
     Close,
+}
+
+/// What a server owes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Awaited {
+    /// The reply with this number on its connection, from 1.
+    Reply { seq: u64 },
+    /// Every frame has its reply.
+    Nothing,
+    /// Something else than whole frames has been sent: it is for the server to say.
+    Unknown,
 }
 
 /// A data frame.
@@ -65,8 +78,17 @@ impl Conversation {
     pub(super) fn new(opened: Opened, wire: Option<Arc<Wire>>) -> Self {
         let Opened { stream, early, .. } = opened;
         let (read, write) = split(stream);
-        let sent = SentFrames::default();
-        Self { read, write, inbox: early, end: None, sent, answered: 0, broken: None, wire }
+        Self {
+            read,
+            write,
+            inbox: early,
+            end: None,
+            sent: SentFrames::default(),
+            answered: 0,
+            broken: None,
+            is_half_closed: false,
+            wire,
+        }
     }
 
     /// Sends a data frame.
@@ -203,6 +225,7 @@ impl Conversation {
     pub(super) async fn half_close(&mut self) -> Result<(), Error> {
         self.check_sent()?;
         self.show(Direction::Out, Passing::End);
+        self.is_half_closed = true;
         self.write.shutdown().await.map_err(|source| Error::Send { source })
     }
 
@@ -223,9 +246,25 @@ impl Conversation {
         Error::Closed { answered: self.answered, outstanding: self.sent.outstanding() }
     }
 
-    /// How many replies have been taken.
-    pub(super) const fn answered(&self) -> u64 {
-        self.answered
+    /// Whether nothing more can be sent, by the script's own will.
+    pub(super) const fn is_half_closed(&self) -> bool {
+        self.is_half_closed
+    }
+
+    /// What the server owes for what has been sent.
+    pub(super) fn awaited(&self) -> Awaited {
+        if self.sent.outstanding() > 0 {
+            Awaited::Reply { seq: self.answered + 1 }
+        } else if self.sent.is_whole() {
+            Awaited::Nothing
+        } else {
+            Awaited::Unknown
+        }
+    }
+
+    /// What has come and has not been taken.
+    pub(super) fn untaken(&self) -> &[u8] {
+        &self.inbox
     }
 
     /// Reads while it writes: a server that cannot get rid of its replies takes nothing more.

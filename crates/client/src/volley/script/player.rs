@@ -1,8 +1,10 @@
 //! Carries a script out, statement by statement. Whatever waits for the server has a deadline.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::task::coop;
 use tokio::time::{sleep, timeout};
 use volley_cli::{Exit, format_duration};
@@ -11,7 +13,7 @@ use volley_client::flags::Approach;
 use volley_client::{Error, Hello, Options, open};
 use volley_proto::{Control, Endpoint, Text};
 
-use super::conversation::{Conversation, Incoming};
+use super::conversation::{Awaited, Conversation, Incoming};
 use super::judge::{Unexpected, judge};
 use super::statement::{Action, Pattern, Place, Script, Statement, Steps};
 use crate::dump;
@@ -109,12 +111,8 @@ impl<'a> Player<'a> {
                 self.connect(to.as_ref().unwrap_or(self.to)).await?;
             }
             Action::Hello(hello) => self.greet(hello).await?,
-            Action::Send(payload) => {
-                taken(longest, self.conversation().await?.send(payload)).await?;
-            }
-            Action::Raw(bytes) => {
-                taken(longest, self.conversation().await?.send_raw(bytes)).await?
-            }
+            Action::Send(payload) => taken(longest, self.sending().await?.send(payload)).await?,
+            Action::Raw(bytes) => taken(longest, self.sending().await?.send_raw(bytes)).await?,
             Action::HalfClose => taken(longest, self.conversation().await?.half_close()).await?,
             Action::Expect(pattern) => self.expect(pattern).await?,
             Action::Until(pattern) => self.await_match(pattern).await?,
@@ -135,6 +133,18 @@ impl<'a> Player<'a> {
             Some(ref mut conversation) => Ok(conversation),
             None => self.connect(self.to).await,
         }
+    }
+
+    /// The same, to send over it.
+    async fn sending(&mut self) -> Result<&mut Conversation, Trouble> {
+        let conversation = self.conversation().await?;
+        if conversation.is_half_closed() {
+            return Err(Trouble::new(
+                Exit::BadData,
+                "nothing can be sent behind a half-close: `connect` opens another connection",
+            ));
+        }
+        Ok(conversation)
     }
 
     async fn connect(&mut self, to: &Endpoint) -> Result<&mut Conversation, Trouble> {
@@ -161,9 +171,9 @@ impl<'a> Player<'a> {
         let longest = self.timeout;
         let name = Text::new(hello.name.as_str());
         let control = Control::Hello { wanted: hello.wanted, name };
-        taken(longest, self.conversation().await?.send_control(&control)).await?;
-        let answer = match self.next().await? {
-            Incoming::Control(Control::Welcome { granted, .. }) => {
+        taken(longest, self.sending().await?.send_control(&control)).await?;
+        let answer = match self.await_next().await? {
+            Some(Ok(Incoming::Control(Control::Welcome { granted, .. }))) => {
                 return match hello.wanted {
                     Some(wanted) if wanted != granted => Err(Trouble::new(
                         Exit::Failure,
@@ -172,9 +182,22 @@ impl<'a> Player<'a> {
                     _ => Ok(()),
                 };
             }
-            Incoming::Control(control) => return Err(control_came(control)),
-            Incoming::Reply(_) => "a data frame",
-            Incoming::Close => "a close",
+            Some(Ok(Incoming::Control(Control::Hello { .. }))) => "an echo of it",
+            Some(Ok(Incoming::Control(control))) => return Err(control_came(control)),
+            Some(Ok(Incoming::Reply(_))) => "a data frame",
+            Some(Ok(Incoming::Close)) => "a close",
+            Some(Err(Error::Io { source, .. })) if is_reset(&source) => "a close",
+            Some(Err(error)) => return Err(error.into()),
+            None => {
+                let within = format_duration(longest);
+                return Err(Trouble::new(
+                    Exit::TryAgain,
+                    format!(
+                        "no WELCOME within {within} (it may not know HELLO: leave `hello` out, or \
+                         try a longer --timeout)"
+                    ),
+                ));
+            }
         };
         Err(Trouble::new(
             Exit::Protocol,
@@ -237,10 +260,13 @@ impl<'a> Player<'a> {
         }
     }
 
-    async fn expect_raw(&mut self, due: &bytes::Bytes) -> Result<(), Trouble> {
+    async fn expect_raw(&mut self, due: &Bytes) -> Result<(), Trouble> {
         let longest = self.timeout;
         let conversation = self.conversation().await?;
-        let seq = conversation.answered() + 1;
+        let unexpected = |why, received: &[u8]| {
+            let received = Some(Bytes::copy_from_slice(received));
+            Trouble::from(Unexpected { why, due: Some(due.clone()), received })
+        };
         match timeout(longest, conversation.next_bytes(due.len())).await {
             Ok(received) => {
                 let received = received?;
@@ -248,9 +274,17 @@ impl<'a> Player<'a> {
                     return Ok(());
                 }
                 let why = "the bytes that came are not those that were expected".to_owned();
-                Err(Unexpected { why, due: Some(due.clone()), received: Some(received) }.into())
+                Err(unexpected(why, &received))
             }
-            Err(_) => Err(Error::TimedOut { seq, after: longest }.into()),
+            Err(_) => {
+                let (have, needs) = (conversation.untaken(), due.len());
+                let why = format!(
+                    "{} of {needs} bytes came within {} (try a longer --timeout)",
+                    have.len(),
+                    format_duration(longest)
+                );
+                Err(Trouble { exit: Exit::TryAgain, ..unexpected(why, have) })
+            }
         }
     }
 
@@ -271,13 +305,29 @@ impl<'a> Player<'a> {
     }
 
     async fn next(&mut self) -> Result<Incoming, Trouble> {
+        match self.await_next().await? {
+            Some(incoming) => Ok(incoming?),
+            None => Err(self.late()),
+        }
+    }
+
+    /// What comes next; `None` if nothing does in time.
+    async fn await_next(&mut self) -> Result<Option<Result<Incoming, Error>>, Trouble> {
         let longest = self.timeout;
         let conversation = self.conversation().await?;
-        let seq = conversation.answered() + 1;
-        match timeout(longest, conversation.next()).await {
-            Ok(incoming) => Ok(incoming?),
-            Err(_) => Err(Error::TimedOut { seq, after: longest }.into()),
-        }
+        Ok(timeout(longest, conversation.next()).await.ok())
+    }
+
+    /// What it means that nothing came in time.
+    fn late(&self) -> Trouble {
+        let (after, within) = (self.timeout, format_duration(self.timeout));
+        let awaited = self.conversation.as_ref().map_or(Awaited::Unknown, Conversation::awaited);
+        let hint = match awaited {
+            Awaited::Reply { seq } => return Error::TimedOut { seq, after }.into(),
+            Awaited::Nothing => "no frame is without a reply: is a `send` missing?",
+            Awaited::Unknown => "try a longer --timeout",
+        };
+        Trouble::new(Exit::TryAgain, format!("nothing came within {within} ({hint})"))
     }
 
     /// What it means that this came in place of what was expected.
@@ -294,6 +344,11 @@ impl<'a> Player<'a> {
             _ => unexpected.into(),
         }
     }
+}
+
+/// Whether the server has reset the connection.
+fn is_reset(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionReset
 }
 
 /// What it means that a control frame came where none was expected.

@@ -58,6 +58,11 @@ impl SentFrames {
         self.awaited.len() as u64
     }
 
+    /// Whether all that has been sent is whole frames.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.is_broken && self.front.is_empty()
+    }
+
     /// The number of the last frame.
     pub(super) const fn seq(&self) -> u64 {
         self.seq
