@@ -84,8 +84,8 @@ impl Shell {
                 signal = signals.next() => return Err(signal),
             };
             match typed {
-                Typed::Line(line) => tokio::select! {
-                    done = self.send(&line) => done?,
+                Typed::Line(lines) => tokio::select! {
+                    done = self.send_all(&lines) => done?,
                     signal = signals.next() => return Err(signal),
                 },
                 Typed::Interrupt => return Err(Failure::Signal(Exit::Interrupted)),
@@ -93,6 +93,14 @@ impl Shell {
                 Typed::Failed(source) => return Err(Failure::Terminal { source }),
             }
         }
+    }
+
+    /// Sends what has been entered: a line, or several that were pasted.
+    async fn send_all(&mut self, lines: &str) -> Result<(), Failure> {
+        for line in lines.strip_suffix('\n').unwrap_or(lines).split('\n') {
+            self.send(line).await?;
+        }
+        Ok(())
     }
 
     /// Sends a line and shows its reply, or says what went wrong. The shell goes on.

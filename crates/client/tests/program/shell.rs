@@ -68,6 +68,49 @@ async fn each_line_is_a_frame_and_its_reply_is_shown_with_its_time() {
     .await;
 }
 
+/// As a terminal sends what is pasted where it does not say that it is, and what somebody types
+/// while a reply is awaited.
+#[tokio::test]
+async fn lines_that_come_at_once_are_sent_one_after_the_other() {
+    shell(&[], echoes, async |terminal| {
+        terminal.until_at("> ").await;
+        terminal.keys("one\rtwo\rthree\r").await;
+        for line in ["one", "two", "three"] {
+            terminal.until_shown(&format!("> {line}\n{line}  ")).await;
+        }
+        terminal.until_at("> ").await;
+        terminal.keys(CTRL_D).await;
+        assert_eq!(terminal.end().await, Some(0));
+    })
+    .await;
+}
+
+/// As a terminal sends them that says what is pasted: they can be looked at before they are sent.
+#[tokio::test]
+async fn lines_that_are_pasted_are_frames_of_their_own_once_entered() {
+    let server = async |mut peer: Peer| {
+        peer.greet(ReplyKind::Echo).await;
+        for expected in ["one", "", "two"] {
+            let payload = peer.payload().await;
+            assert_eq!(payload, expected.as_bytes());
+            peer.reply(&payload).await;
+        }
+        peer.until_closed().await;
+    };
+    shell(&[], server, async |terminal| {
+        terminal.until_at("> ").await;
+        terminal.keys("\x1b[200~one\r\rtwo\r\x1b[201~").await;
+        terminal.until_shown("> one\n\ntwo").await;
+        terminal.keys("\r").await;
+        terminal.until_shown("\none  ").await;
+        terminal.until_shown("\ntwo  ").await;
+        terminal.until_at("> ").await;
+        terminal.keys(CTRL_D).await;
+        assert_eq!(terminal.end().await, Some(0));
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn receipts_are_shown_in_words() {
     let server = async |mut peer: Peer| {
