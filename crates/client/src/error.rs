@@ -46,7 +46,7 @@ pub enum Error {
     /// The endpoint has no address of the family of [`Options::local`].
     ///
     /// [`Options::local`]: crate::Options::local
-    #[error("cannot connect to {endpoint} from {local}: it has no {} address", family(*local))]
+    #[error("cannot connect to {endpoint}{}: it has no {} address", source(*local), family(*local))]
     Family {
         /// Where to connect.
         endpoint: Endpoint,
@@ -209,6 +209,11 @@ fn books(answered: u64, outstanding: u64) -> String {
 
 fn frames(count: u64) -> String {
     format!("{count} frame{}", if count == 1 { "" } else { "s" })
+}
+
+/// Where to connect from, if that is a certain address and not any of a family.
+fn source(local: IpAddr) -> String {
+    if local.is_unspecified() { String::new() } else { format!(" from {local}") }
 }
 
 const fn family(address: IpAddr) -> &'static str {

@@ -212,6 +212,9 @@ async fn a_target_may_be_a_name_or_an_ipv6_address() {
     let address = to.to_string().replace("tcp://", "");
     assert_eq!(printed.lines, [format!("PING tcp://{name} ({address}): 64 bytes, echo"), reply(1)]);
 
+    let ended = within(run(ping(1, &[&to]).arg("-6"))).await;
+    ended.failed(2, &format!("cannot connect to {to}: it has no IPv6 address"));
+
     // A machine may be without it.
     let Ok(listener) = TcpListener::bind("[::1]:0").await else { return };
     let to = listener.local_addr().unwrap().into();
