@@ -91,6 +91,8 @@ async fn wait_for_all(args: &WaitArgs, approach: &Approach) -> Result<(), Failur
     let mut late = false;
     let patience = sleep(PATIENCE);
     tokio::pin!(patience);
+    // At the end it says what came of it.
+    let is_long = args.timeout > PATIENCE;
     loop {
         // Both branches are cancel safe.
         tokio::select! {
@@ -103,7 +105,9 @@ async fn wait_for_all(args: &WaitArgs, approach: &Approach) -> Result<(), Failur
                 None if late => return Err(Failure::Told(Exit::TryAgain)),
                 None => return Ok(()),
             },
-            () = &mut patience, if !patience.is_elapsed() => tell(&waiting_for(&missing, args)),
+            () = &mut patience, if is_long && !patience.is_elapsed() => {
+                tell(&waiting_for(&missing, args));
+            }
         }
     }
 }

@@ -223,6 +223,15 @@ async fn a_wait_of_more_than_a_second_says_once_for_whom() {
 }
 
 #[tokio::test]
+async fn a_wait_of_a_second_says_only_what_came_of_it() {
+    let to = nobody().await;
+    let ended = within(run(&mut wait_within("1s", &[&to]))).await;
+    assert_eq!(ended.code, Some(75), "{ended:?}");
+    let told = format!("volley: no answer from {to} within 1s: cannot connect to {to}: ");
+    assert!(ended.stderr.starts_with(&told), "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_signal_ends_the_wait() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let (listener, to) = listen().await;
