@@ -5,9 +5,11 @@
 //! `fairness`) starts this same program again for each side of a measurement, as one of the hidden
 //! subcommands.
 
+mod answered;
 mod child;
 mod client;
 mod comparison;
+mod cpu_time;
 mod descriptors;
 mod fairness;
 mod flood;

@@ -19,6 +19,7 @@ use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 use socket2::SockRef;
 use volley_proto::LONGEST_DATAGRAM;
 
+use crate::answered::Answered;
 use crate::grid::Load;
 
 /// Room for what one arrival can hold: the kernel joins no more.
@@ -66,7 +67,7 @@ impl Args {
     }
 }
 
-/// Measures, and prints the answered datagrams per second on stdout.
+/// Measures, and prints how many datagrams were answered in which time.
 ///
 /// # Errors
 ///
@@ -86,8 +87,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         false => Outbound::Apart { messages },
     };
     let time = Duration::from_nanos(args.nanoseconds);
-    let rate = measure(&epoll, &mut clients, &mut outbound, pipeline, time)?;
-    writeln!(io::stdout(), "{rate:.3}").context("cannot print the rate")
+    let answered = measure(&epoll, &mut clients, &mut outbound, pipeline, time)?;
+    writeln!(io::stdout(), "{answered}").context("cannot print what was answered")
 }
 
 /// What clients send.
@@ -112,7 +113,7 @@ fn measure(
     outbound: &mut Outbound<'_>,
     pipeline: usize,
     time: Duration,
-) -> Result<f64> {
+) -> Result<Answered> {
     let mut buffers = vec![0; ROOM * BATCH_SIZE];
     let mut events = Vec::with_capacity(EVENTS);
     let look_every = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
@@ -120,7 +121,7 @@ fn measure(
     for client in &mut *clients {
         client.send(pipeline, outbound)?;
     }
-    let (mut answered, mut moved) = (0, start);
+    let (mut datagrams, mut moved) = (0, start);
     let mut tried = start;
     loop {
         retry_on_intr(|| epoll::wait(epoll, spare_capacity(&mut events), Some(&look_every)))?;
@@ -130,15 +131,15 @@ fn measure(
         }
         for epoll::Event { data, .. } in events.drain(..) {
             let client = &mut clients[usize::try_from(data.u64())?];
-            answered += client.receive(&mut buffers)?;
+            datagrams += client.receive(&mut buffers)?;
             let missing = pipeline - client.under_way;
             if missing >= pipeline.div_ceil(2) {
                 client.send(missing, outbound)?;
             }
         }
         let elapsed = now - start;
-        if elapsed >= time && answered > 0 {
-            return Ok(answered as f64 / elapsed.as_secs_f64());
+        if elapsed >= time && datagrams > 0 {
+            return Ok(Answered { datagrams, time: elapsed });
         }
         ensure!(now - moved < STUCK_AFTER, "no reply for {STUCK_AFTER:?}");
         if now - tried >= LOST_AFTER {
@@ -206,10 +207,10 @@ impl Client {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error).context("cannot receive"),
             };
-            let datagrams = arrivals[..count].iter().map(datagrams).sum::<usize>();
-            received += datagrams as u64;
+            let joined = arrivals[..count].iter().map(joined).sum::<usize>();
+            received += joined as u64;
             // One that had been given up may have come after all.
-            self.under_way = self.under_way.saturating_sub(datagrams);
+            self.under_way = self.under_way.saturating_sub(joined);
             if count < BATCH_SIZE {
                 break;
             }
@@ -219,6 +220,6 @@ impl Client {
 }
 
 /// How many datagrams arrived joined.
-fn datagrams(arrival: &RecvMeta) -> usize {
+fn joined(arrival: &RecvMeta) -> usize {
     arrival.len.div_ceil(arrival.stride.max(1)).max(1)
 }

@@ -4,15 +4,15 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 
+use crate::answered::Answered;
 use crate::child::{Child, own_command};
 use crate::comparison::{self, Contender, Trial, parse_seconds};
 use crate::grid::Grid;
-use crate::program;
-use crate::raw_udp_load;
 use crate::target::{Running, Target};
 use crate::words::Words;
+use crate::{cpu_time, program, raw_udp_load};
 
 /// The loads that are measured unless told otherwise: one client with many datagrams under way,
 /// several with several, many with few, and one after the other.
@@ -47,6 +47,11 @@ pub(crate) struct Args {
     /// Has clients send their datagrams joined, so that they arrive as from a card that joins them
     #[arg(long)]
     joined: bool,
+
+    /// Divides by the CPU time of the server in place of the time that went by: what it could answer
+    /// if the load were no limit
+    #[arg(long)]
+    cpu_time: bool,
 }
 
 /// Measures and prints the tables.
@@ -62,7 +67,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         command.extend(args.daemon_args.filled(&[]));
         Target::announcing("volleyd", command)
     });
-    let datagrams = |target| Datagrams { target, joined: args.joined };
+    let Args { joined, cpu_time, .. } = *args;
+    let datagrams = |target| Datagrams { target, joined, cpu_time };
     let plain = datagrams(Target::plain_udp()?);
     let daemon: Vec<_> = daemon.map(datagrams).into_iter().collect();
     let comparison =
@@ -74,6 +80,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 struct Datagrams {
     target: Target,
     joined: bool,
+    cpu_time: bool,
 }
 
 impl Contender for Datagrams {
@@ -96,7 +103,13 @@ impl Datagrams {
         let &Trial { load, time, cpus } = trial;
         let mut command = own_command(["raw-udp-load"])?;
         command.extend(raw_udp_load::Args::new(server.address, load, time, self.joined).words());
+        let before = cpu_time::of(server.child.id())?;
         let line = Child::spawn("the load", &command, cpus.load)?.line(time + SPARE)?;
-        line.parse().with_context(|| format!("the load printed `{line}`"))
+        let Answered { datagrams, time } = line.parse().map_err(Error::msg)?;
+        let time = match self.cpu_time {
+            true => cpu_time::of(server.child.id())? - before,
+            false => time,
+        };
+        Ok(datagrams as f64 / time.as_secs_f64())
     }
 }

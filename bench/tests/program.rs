@@ -133,7 +133,7 @@ fn compares_servers_under_each_load_of_the_grid() {
 
 #[test]
 fn counts_the_datagrams_that_come_back_apart_or_joined() {
-    for how in [&["--joined"][..], &[]] {
+    for how in [&["--joined"][..], &["--cpu-time"], &[]] {
         let grid = ["--grid", "1,64,64 3,5,1000 2,1,0", "--rounds", "1", "--seconds", "0.05"];
         let output = run(&[&["udp", "--daemon", "none"], &grid[..], how].concat());
         assert!(output.status.success(), "{}", stderr(&output));
