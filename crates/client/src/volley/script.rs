@@ -58,7 +58,13 @@ pub(crate) async fn run(args: ScriptArgs, mut signals: Signals) -> Result<(), Fa
     if args.check {
         return Ok(());
     }
-    let mut reports = Reports::create(&args.report)?;
+    let wanted = args.report.clone();
+    // A named pipe waits for whoever reads it.
+    let created = spawn_blocking(move || Reports::create(&wanted));
+    let mut reports = tokio::select! {
+        created = created => created.map_err(|error| Failure::Setup { source: error.into() })??,
+        signal = signals.next() => return Err(signal),
+    };
     reports.begin(scripts.len())?;
     let start = Instant::now();
     let mut outcomes = Vec::new();

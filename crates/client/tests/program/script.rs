@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -499,6 +500,30 @@ async fn ctrl_c_reports_what_was_played() {
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(130), ""), "{stdout}");
     let expected = "TAP version 14\n1..2\nok 1 - ./1.volley\nok 2 - ./2.volley # SKIP not played\n";
     assert_eq!(stdout, expected);
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_a_wait_for_somebody_to_read_a_report() {
+    let directory = tempfile::tempdir().unwrap();
+    write(&directory, "x", "sleep 0s\n");
+    let [file, pipe] = ["file", "pipe"].map(|name| directory.path().join(name));
+    mkfifoat(CWD, &pipe, Mode::RWXU).unwrap();
+    let mut command = program();
+    command.arg("script").arg(directory.path().join("x"));
+    for (format, path) in [("junit", &file), ("tap", &pipe)] {
+        command.args(["--report", &format!("{format}={}", path.display())]);
+    }
+    let running = Running::start(&mut command);
+    let ended = within(async {
+        // The file comes first, and the pipe at once behind it.
+        while !file.exists() {
+            tokio::task::yield_now().await;
+        }
+        running.signal(Signal::INT);
+        running.end().await
+    })
+    .await;
+    assert_eq!((ended.code, &*ended.stdout), (Some(130), &b""[..]), "{ended:?}");
 }
 
 #[tokio::test]
