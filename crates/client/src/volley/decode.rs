@@ -13,9 +13,7 @@ use data_encoding::{DecodeKind, Encoding, HEXLOWER_PERMISSIVE};
 pub(crate) enum DecodeError {
     #[error("{} at byte {at} is no hexadecimal digit", quoted(*byte))]
     NoHexDigit { byte: u8, at: usize },
-    #[error(
-        "{digits} hexadecimal digits are not whole bytes: a digit is missing, or one is too many"
-    )]
+    #[error("an odd number of hexadecimal digits, {digits}: one is missing, or one is too many")]
     OddHex { digits: usize },
     #[error("{} at byte {at} is not of base64", quoted(*byte))]
     NoBase64Symbol { byte: u8, at: usize },

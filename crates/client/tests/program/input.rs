@@ -205,8 +205,8 @@ async fn a_frame_is_answered_before_the_next_one_is_written() {
 #[tokio::test]
 async fn odd_hexadecimal_says_where_and_frames_before_it_are_answered() {
     let (answered, told) = bad(99, &["--input", "hex"], b"00\n01\n012\n03\n").await;
-    let expected = "line 3 of stdin cannot be decoded: 3 hexadecimal digits are not whole bytes: \
-                    a digit is missing, or one is too many";
+    let expected = "line 3 of stdin cannot be decoded: an odd number of hexadecimal digits, 3: \
+                    one is missing, or one is too many";
     assert_eq!((answered, &*told), (2, expected));
     let (answered, told) = bad(99, &["--input", "hex"], b"00 0x\n").await;
     let expected = "line 1 of stdin cannot be decoded: `x` at byte 5 is no hexadecimal digit";
@@ -242,8 +242,8 @@ async fn control_characters_in_bad_input_are_shown_and_not_sent_to_the_terminal(
 #[tokio::test]
 async fn an_argument_that_cannot_be_decoded_is_found_before_connecting() {
     let (code, told) = refused(&["--input", "hex", "00", "0"]).await;
-    let expected = "volley: argument 2 cannot be decoded: 1 hexadecimal digits are not whole \
-                    bytes: a digit is missing, or one is too many\n";
+    let expected = "volley: argument 2 cannot be decoded: an odd number of hexadecimal \
+                    digits, 1: one is missing, or one is too many\n";
     assert_eq!((code, &*told), (Some(65), expected));
     let (code, told) = refused(&["--input", "base64", "??"]).await;
     let expected = "volley: argument 1 cannot be decoded: `?` at byte 1 is not of base64\n";

@@ -242,7 +242,7 @@ fn a_wrong_value_is_pointed_at() {
         (
             "send hex abc",
             "1:10",
-            "3 hexadecimal digits are not whole bytes: a digit is missing, or one is too many",
+            "an odd number of hexadecimal digits, 3: one is missing, or one is too many",
         ),
         ("send base64 aG!v", "1:15", "`!` at byte 3 is not of base64"),
         ("send zeros 65MiB", "1:12", "no frame is longer than 64MiB"),

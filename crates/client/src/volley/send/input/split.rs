@@ -313,8 +313,8 @@ mod tests {
     fn lines_are_decoded() {
         check(Split::Hex, b"6869\r\n\n68 69 68 69 68 69\n68", &["hi", "", "hihihi", "h"], None);
         check(Split::Base64, b"aGk=\r\n\naGlo\n", &["hi", "", "hih"], None);
-        let odd = "line 2 of stdin cannot be decoded: 3 hexadecimal digits are not whole bytes: a \
-                   digit is missing, or one is too many";
+        let odd = "line 2 of stdin cannot be decoded: an odd number of hexadecimal digits, 3: one \
+                   is missing, or one is too many";
         check(Split::Hex, b"68\n686\n68\n", &["h"], Some(odd));
         let symbol = "line 2 of stdin cannot be decoded: `!` at byte 3 is not of base64";
         check(Split::Base64, b"aGk=\naG!=\n", &["hi"], Some(symbol));
