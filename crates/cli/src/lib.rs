@@ -3,6 +3,8 @@
 //! what it was meant to be, and the limit on descriptors. Their output stays with each program.
 
 mod descriptors;
+#[cfg(feature = "program")]
+mod environment;
 mod excerpt;
 mod exit;
 #[cfg(feature = "program")]

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use clap::{ArgMatches, Command};
 
+use crate::environment::name_variable;
 use crate::{Exit, Section, generate, help};
 
 /// A program, as its users and its packagers see it.
@@ -49,7 +50,10 @@ impl Program {
         let command = if is_given("-h") { help::summarised(command) } else { command };
         let is_help = arguments.len() == 1 || ["-h", "--help", "help"].into_iter().any(is_given);
         let command = if is_help { help::with_headings(command) } else { command };
-        command.try_get_matches_from(arguments).map_err(|error| self.answer(&error))
+        command.try_get_matches_from(&arguments).map_err(|mut error| {
+            name_variable(&mut error, &self.command, &arguments);
+            self.answer(&error)
+        })
     }
 
     /// Says what clap has to say: what is wrong on stderr, all else on stdout.

@@ -1,5 +1,7 @@
 //! What each thing that can go wrong is told as, on stderr and by the exit code.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 
 use volley_proto::{MaxFrame, Reason, ReplyKind};
@@ -223,9 +225,26 @@ async fn wrong_usage_has_a_code_of_its_own() {
         assert_eq!((ended.code, &*ended.stdout), (Some(2), &b""[..]), "{arguments:?} {ended:?}");
         assert!(!ended.stderr.is_empty());
     }
-    let ended = within(run(program().env("VOLLEY_TO", "nowhere").args(["send", "x"]))).await;
-    assert_eq!(ended.code, Some(2));
-    assert!(ended.stderr.contains("`nowhere` has no port"), "{}", ended.stderr);
+}
+
+/// Who did not write it would look for it in vain.
+#[tokio::test]
+async fn a_wrong_value_of_a_variable_is_told_with_its_name() {
+    let told = "tip: it is the value of the variable VOLLEY_TO\n";
+    let wrong = [OsStr::new("nowhere"), OsStr::new(""), OsStr::from_bytes(b"\xff:1")];
+    for value in wrong {
+        for command in ["send", "wait"] {
+            let ended = within(run(program().env("VOLLEY_TO", value).arg(command))).await;
+            assert_eq!((ended.code, &*ended.stdout), (Some(2), &b""[..]), "{ended:?}");
+            assert!(ended.stderr.contains(told), "{value:?} {ended:?}");
+        }
+    }
+    for written in [&["--to", "nowhere"][..], &["--to=nowhere"], &["--timeout", "5"]] {
+        let mut command = program();
+        command.env("VOLLEY_TO", "nowhere").arg("send").args(written);
+        let ended = within(run(&mut command)).await;
+        assert_eq!((ended.code, ended.stderr.contains("variable")), (Some(2), false), "{ended:?}");
+    }
 }
 
 /// Every command reads it in the same way.
