@@ -4,7 +4,7 @@ use tokio::io::AsyncReadExt;
 use volley_proto::ReplyKind;
 
 use crate::scripted::{Peer, listen, play, within};
-use crate::{Running, run, send};
+use crate::{Running, program, run, send};
 
 async fn echo(mut peer: Peer) {
     peer.greet(ReplyKind::Echo).await;
@@ -121,4 +121,17 @@ async fn a_half_close_comes_behind_the_last_frame_where_it_is_asked_for() {
     let arguments = ["--half-close", "a", "b"];
     let ended = play(server, async |to| run(send(&to).args(arguments)).await).await;
     ended.printed("a\nb\n");
+}
+
+#[tokio::test]
+async fn numbers_take_units() {
+    let arguments = ["--pipeline", "1.5k", "--retry", "2k", "--repeat", "0.001k", "a"];
+    let ended = play(echo, async |to| run(send(&to).args(arguments)).await).await;
+    ended.printed("a\n");
+    let wrong = [("--pipeline", "0", "write at least 1"), ("--retry", "often", "is no number")];
+    for (flag, value, told) in wrong {
+        let ended = within(run(program().args(["send", flag, value, "a"]))).await;
+        assert_eq!((ended.code, &*ended.stdout), (Some(2), &b""[..]), "{ended:?}");
+        assert!(ended.stderr.contains(told), "{ended:?}");
+    }
 }

@@ -128,7 +128,7 @@ pub(crate) struct SendArgs {
     /// Frames in flight at most
     ///
     /// They are sent, and not answered yet.
-    #[arg(long, value_name = "N", default_value = "64", help_heading = "Limits")]
+    #[arg(long, value_name = "N", default_value = "64", value_parser = parse_pipeline, help_heading = "Limits")]
     pub(crate) pipeline: NonZeroUsize,
 
     /// Payload bytes in flight at most
@@ -140,7 +140,7 @@ pub(crate) struct SendArgs {
     /// Connect again so often in a row
     ///
     /// When there is no connection, or it is lost. What has no reply is sent again.
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Limits")]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = parse_number, help_heading = "Limits")]
     pub(crate) retry: usize,
 }
 
@@ -202,4 +202,15 @@ fn parse_window(text: &str) -> Result<NonZeroUsize, String> {
     let bytes = usize::try_from(parse_bytes(text)?).unwrap_or(usize::MAX);
     NonZeroUsize::new(bytes)
         .ok_or_else(|| "no frame could be sent: write for example 1MiB".to_owned())
+}
+
+/// A number of frames of which there is at least one.
+fn parse_pipeline(text: &str) -> Result<NonZeroUsize, String> {
+    NonZeroUsize::new(parse_number(text)?)
+        .ok_or_else(|| "no frame could be sent: write at least 1".to_owned())
+}
+
+/// A number of things; more than there can be here are as good as endless.
+fn parse_number(text: &str) -> Result<usize, String> {
+    Ok(usize::try_from(parse_count(text)?).unwrap_or(usize::MAX))
 }
