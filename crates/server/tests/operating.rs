@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::{HELLO, Peer, Volleyd, control, data, exit_of, welcome};
+use common::{Authority, HELLO, Peer, Volleyd, control, data, exit_of, welcome};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -47,8 +47,13 @@ fn first_column(name: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_metric_is_on_the_page() {
+    // With TLS and UDP, which have metrics of their own.
+    let folder = tempfile::tempdir().unwrap();
+    Authority::new().issue().write_to(folder.path());
+    let file = |name: &str| folder.path().join(name);
     let mut command = Volleyd::command();
-    command.args(["--listen", "127.0.0.1:0", "--listen", "udp://127.0.0.1:0"]);
+    command.args(["--listen", "tls://127.0.0.1:0", "--listen", "udp://127.0.0.1:0", "--cert"]);
+    command.arg(file("cert.pem")).arg("--key").arg(file("key.pem"));
     let daemon = Volleyd::spawn(command, 2);
     let answer = daemon.admin().get("/metrics").body;
     let mut families: Vec<(String, &str, &str)> = Vec::new();
@@ -146,13 +151,19 @@ fn every_field_of_a_connections_record_is_on_the_page() {
     command.args(["--log-format", "json", "--listen", "127.0.0.1:0", "--listen", &unix]);
     let mut daemon = Volleyd::spawn(command, 2);
     Peer::connect_to(&unix).leave();
+    let mut behind = Volleyd::start(&["--log-format", "json", "--proxy-from", "127.0.0.1"]);
+    let mut peer = behind.connect();
+    peer.send(b"PROXY TCP4 192.0.2.1 198.51.100.7 56324 7007\r\n");
+    peer.leave();
+    let through = behind.wait_for(&["connection over", "\"via\""]);
     visit(&daemon);
     daemon.wait_for(&["connection over", "\"unix\""]);
     daemon.wait_for(&["connection over", "\"reset\""]);
     daemon.signal(Signal::TERM);
     let (_, log) = daemon.exit();
     let mut fields = BTreeSet::new();
-    for line in log.iter().filter(|line| line.contains("\"connection over\"")) {
+    let records = log.iter().filter(|line| line.contains("\"connection over\""));
+    for line in records.chain([&through]) {
         let Value::Object(record) = serde_json::from_str(line).unwrap() else { panic!("{line}") };
         let Value::Object(span) = &record["span"] else { panic!("{line}") };
         fields.extend(record.keys().chain(span.keys()).cloned());

@@ -18,7 +18,7 @@ pub(crate) enum TlsError {
     Certificate(CertificateError),
     #[error("the client ended the handshake: {}", meaning(*.0))]
     Alert(AlertDescription),
-    #[error("client and server have nothing in common: {0}")]
+    #[error("client and server have nothing in common: {}", missing(.0))]
     Mismatch(#[source] Error),
     #[error("the client broke the rules of TLS: {0}")]
     Broken(#[source] Error),
@@ -73,6 +73,13 @@ fn wrong_with(error: &CertificateError) -> String {
         CertificateError::UnknownIssuer => "is of an authority that is not trusted here".to_owned(),
         CertificateError::BadSignature => "is not signed by the authority that it names".to_owned(),
         other => format!("is bad: {other}"),
+    }
+}
+
+fn missing(error: &Error) -> String {
+    match error {
+        Error::NoApplicationProtocol => "it names protocols, and not volley/1 (ALPN)".to_owned(),
+        other => other.to_string(),
     }
 }
 

@@ -8,10 +8,11 @@ use tracing::warn;
 use volley_proto::Endpoint;
 use volley_server::{
     BufferLimit, Config, ConnectionLimit, DatagramConfig, DatagramHandle, Deadlines, Handle,
-    SourceRate,
+    LiveTls, SourceRate, Trusted,
 };
 
-use crate::config::{Connections, Listener, Settings};
+use crate::certificates::Certificates;
+use crate::config::{Connections, Listener, Networks, Settings};
 use crate::{admin, limits};
 
 /// What listeners share, and the servers that obey it.
@@ -28,6 +29,10 @@ pub(crate) struct InForce {
 struct ListenerInForce {
     /// Under that of all.
     connections: ConnectionLimit,
+    /// What it shows, if it speaks TLS.
+    tls: Option<LiveTls>,
+    /// Whose PROXY headers it takes, if it requires them.
+    trusted: Option<Trusted>,
     /// One for each of its sockets.
     servers: Vec<Handle>,
     /// One for each of those that receive datagrams.
@@ -35,14 +40,16 @@ struct ListenerInForce {
 }
 
 impl InForce {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings, certificates: &Certificates) -> Self {
         let connections = ConnectionLimit::from_descriptors();
-        let listener = |_: &Listener| ListenerInForce {
+        let listener = |(at, listener): (usize, &Listener)| ListenerInForce {
             connections: connections.child(),
+            tls: certificates.of(at).cloned().map(LiveTls::new),
+            trusted: listener.balancers().map(|Networks(networks)| Trusted::new(networks.clone())),
             servers: Vec::new(),
             datagram_servers: Vec::new(),
         };
-        let listeners = settings.listeners.iter().map(listener).collect();
+        let listeners = settings.listeners.iter().enumerate().map(listener).collect();
         let drain_delay = watch::Sender::new(settings.process.drain_delay.value);
         let in_force =
             Self { connections, buffers: BufferLimit::default(), drain_delay, listeners };
@@ -93,11 +100,30 @@ impl InForce {
         let settings = &listener.settings;
         config.reply = settings.reply.value.into();
         config.max_frame = settings.max_frame.value;
+        config.max_handshakes = or_all(settings.max_handshakes.value);
         config.accept_rate = settings.accept_rate.value.map(|rate| rate.0);
         config.frame_rate = settings.frame_rate.value.map(|rate| rate.0);
         config.byte_rate = settings.byte_rate.value.map(|rate| rate.0 as f64);
         config.deadlines = deadlines(listener);
         config
+    }
+
+    /// What the `at`th listener shows, if it speaks TLS.
+    ///
+    /// # Panics
+    ///
+    /// Where there is none.
+    pub(crate) fn tls(&self, at: usize) -> Option<LiveTls> {
+        self.listeners[at].tls.clone()
+    }
+
+    /// Whose PROXY headers the `at`th listener takes, if it requires them.
+    ///
+    /// # Panics
+    ///
+    /// Where there is none.
+    pub(crate) fn trusted(&self, at: usize) -> Option<Trusted> {
+        self.listeners[at].trusted.clone()
     }
 
     /// For a server of datagrams of the `at`th listener.
@@ -138,9 +164,16 @@ impl InForce {
     }
 
     /// Puts others in force. Their listeners must be the same ones.
-    pub(crate) fn change(&self, settings: &Settings) {
+    pub(crate) fn change(&self, settings: &Settings, certificates: &Certificates) {
         self.move_limits(settings);
         for (at, listener) in self.listeners.iter().enumerate() {
+            if let (Some(live), Some(config)) = (&listener.tls, certificates.of(at)) {
+                live.replace(config.clone());
+            }
+            let balancers = settings.listeners[at].balancers();
+            if let (Some(trusted), Some(Networks(networks))) = (&listener.trusted, balancers) {
+                trusted.replace(networks.clone());
+            }
             for server in &listener.servers {
                 server.reconfigure(self.config(settings, at));
             }
@@ -159,7 +192,6 @@ impl InForce {
             warn!(max_connections = max, possible, "more connections than descriptors allow");
         }
         self.drain_delay.send_replace(process.drain_delay.value);
-        let or_all = |limit: Option<_>| limit.map_or(usize::MAX, |Connections(max)| max);
         self.connections.set_max(max);
         self.connections.set_max_per_source(or_all(process.max_connections_per_source.value));
         self.buffers.set_max(process.max_buffered.value.map_or(u64::MAX, |bytes| bytes.0));
@@ -169,6 +201,10 @@ impl InForce {
             limits.connections.set_max_per_source(or_all(own.max_connections_per_source.value));
         }
     }
+}
+
+fn or_all(limit: Option<Connections>) -> usize {
+    limit.map_or(usize::MAX, |Connections(max)| max)
 }
 
 /// As many as there are descriptors for, beside those of the admin listener.
@@ -183,6 +219,7 @@ fn possible_connections(settings: &Settings) -> usize {
 fn deadlines(listener: &Listener) -> Deadlines {
     let settings = &listener.settings;
     let mut deadlines = Deadlines::off();
+    deadlines.handshake = settings.handshake_timeout.value;
     deadlines.first_frame = settings.first_frame_timeout.value;
     deadlines.frame = settings.frame_timeout.value;
     deadlines.min_rate = settings.min_rate.value.map(|rate| rate.0);
@@ -207,15 +244,20 @@ mod tests {
         Sources::new(flags, []).unwrap().settings().unwrap()
     }
 
+    fn in_force(settings: &Settings) -> InForce {
+        InForce::new(settings, &Certificates::default())
+    }
+
     #[test]
     fn by_default_the_library_gets_its_own_defaults() {
         let settings = settings(&[]);
-        let in_force = InForce::new(&settings);
+        let in_force = in_force(&settings);
         let (config, default) = (in_force.config(&settings, 0), Config::default());
         assert_eq!(config.reply, default.reply);
         assert_eq!(config.max_frame, default.max_frame);
         assert_eq!(config.drain, default.drain);
         assert_eq!(config.deadlines, default.deadlines);
+        assert_eq!(config.max_handshakes, default.max_handshakes);
         assert_eq!(config.buffers.max(), default.buffers.max());
         assert_eq!(in_force.connections.max(), default.connections.max());
         assert_eq!(in_force.connections.max_per_source(), default.connections.max_per_source());
@@ -233,11 +275,11 @@ mod tests {
     fn each_setting_ends_where_it_belongs() {
         let texts = "--reply ack --max-frame 2k --drain 1s --drain-delay 1500ms --max-connections 3 \
                      --max-connections-per-source 2 --max-buffered 4k --accept-rate 5 \
-                     --frame-rate 6 --byte-rate 7k --first-frame-timeout 8s --frame-timeout 9s \
+                     --frame-rate 6 --byte-rate 7k --max-handshakes 8 --handshake-timeout 7s --first-frame-timeout 8s --frame-timeout 9s \
                      --min-rate 10k --idle-timeout 11s --write-timeout 12s --lifetime 13s \
                      --lifetime-jitter 50% --allow-public-udp --datagram-rate 14";
         let settings = settings(&texts.split_whitespace().collect::<Vec<_>>());
-        let in_force = InForce::new(&settings);
+        let in_force = in_force(&settings);
         let config = in_force.config(&settings, 0);
         assert_eq!(*in_force.drain_delay().borrow(), Duration::from_millis(1500));
         assert_eq!(config.reply, ReplyKind::Ack);
@@ -252,6 +294,7 @@ mod tests {
         );
         let seconds = |n| Some(Duration::from_secs(n));
         let deadlines = &config.deadlines;
+        assert_eq!((config.max_handshakes, deadlines.handshake), (8, seconds(7)));
         assert_eq!((deadlines.first_frame, deadlines.frame), (seconds(8), seconds(9)));
         assert_eq!((deadlines.idle, deadlines.write), (seconds(11), seconds(12)));
         assert_eq!((deadlines.lifetime, deadlines.lifetime_jitter), (seconds(13), 0.5));
@@ -266,7 +309,7 @@ mod tests {
     fn off_is_without_limit() {
         let texts = "--max-buffered off --min-rate off --idle-timeout off --datagram-rate off";
         let settings = settings(&texts.split_whitespace().collect::<Vec<_>>());
-        let config = InForce::new(&settings).config(&settings, 0);
+        let config = in_force(&settings).config(&settings, 0);
         assert_eq!(config.buffers.max(), u64::MAX);
         assert_eq!((config.deadlines.min_rate, config.deadlines.idle), (None, None));
         assert_eq!(InForce::datagram_config(&settings, 0).source_rate, SourceRate::Off);
@@ -276,11 +319,11 @@ mod tests {
     fn limits_that_have_moved_are_the_same_limits() {
         let after = ["--max-connections", "3", "--drain-delay", "1s"];
         let (before, after) = (settings(&[]), settings(&after));
-        let in_force = InForce::new(&before);
+        let in_force = in_force(&before);
         let (shared, delay) = (in_force.connections().clone(), in_force.drain_delay());
-        in_force.change(&after);
+        in_force.change(&after, &Certificates::default());
         assert_eq!((shared.max(), *delay.borrow()), (3, Duration::from_secs(1)));
-        in_force.change(&before);
+        in_force.change(&before, &Certificates::default());
         assert_eq!(shared.max(), ConnectionLimit::from_descriptors().max());
         assert_eq!(*delay.borrow(), Duration::ZERO);
     }
@@ -290,6 +333,6 @@ mod tests {
         let settings = settings(&["--admin", "127.0.0.1:0"]);
         let possible = ConnectionLimit::from_descriptors().max();
         let expected = (possible - admin::DESCRIPTORS).max(possible / 2);
-        assert_eq!(InForce::new(&settings).connections().max(), expected);
+        assert_eq!(in_force(&settings).connections().max(), expected);
     }
 }

@@ -27,6 +27,8 @@ pub(crate) fn tell(listener: Option<&str>, config: &Config, all: &ConnectionLimi
         accept_rate = %shown(config.accept_rate, format_rate),
         frame_rate = %shown(config.frame_rate, format_rate),
         byte_rate = %shown(config.byte_rate, format_rate),
+        max_handshakes = %shown(handshakes(config), |max| max),
+        handshake_timeout = %shown(deadlines.handshake, format_duration),
         first_frame_timeout = %shown(deadlines.first_frame, format_duration),
         frame_timeout = %shown(deadlines.frame, format_duration),
         min_rate = %shown(deadlines.min_rate, format_bytes),
@@ -37,6 +39,10 @@ pub(crate) fn tell(listener: Option<&str>, config: &Config, all: &ConnectionLimi
         threads,
         "limits in force"
     );
+}
+
+fn handshakes(config: &Config) -> Option<usize> {
+    Some(config.max_handshakes).filter(|&max| max < usize::MAX)
 }
 
 /// The same for a listener that receives datagrams.

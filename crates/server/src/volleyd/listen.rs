@@ -97,6 +97,14 @@ impl Listener {
         Ok(Self { wanted, endpoint, name, is_kept, socket })
     }
 
+    /// A socket of TCP does not tell that TLS was asked for.
+    fn speaking_as(mut self, wanted: &Endpoint) -> Self {
+        if let (Endpoint::Tls(_), Endpoint::Tcp(address)) = (wanted, &self.endpoint) {
+            self.endpoint = Endpoint::Tls(address.clone());
+        }
+        self
+    }
+
     /// The same socket, for the process that takes the place of this one.
     pub(crate) fn heirloom(&self) -> io::Result<Heirloom> {
         let before = if self.is_kept { "" } else { BOUND };
@@ -181,14 +189,15 @@ pub(crate) async fn listen(
     inherited.finish()?;
     let listener = |(index, place)| {
         let wanted: &Wanted = &wanted[index];
-        match place {
+        let listener = match place {
             Place::Passed(passed) => {
                 Listener::adopt(index, passed, is_asked_for.then_some(wanted.access))
             }
             Place::Tcp(address) => bind_tcp_at(wanted, index, address),
             Place::Udp(address) => bind_udp_at(wanted, index, address),
             Place::Unix(address) => bind_unix_at(wanted, index, address),
-        }
+        };
+        listener.map(|listener| listener.speaking_as(&wanted.endpoint))
     };
     places.into_iter().map(listener).collect()
 }
@@ -284,10 +293,11 @@ impl Wanted {
 /// The addresses that an endpoint stands for: several where a name has several.
 pub(crate) async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, ListenError> {
     match endpoint {
-        Endpoint::Tcp(Address::Socket(address)) | Endpoint::Udp(Address::Socket(address)) => {
-            Ok(vec![*address])
-        }
+        Endpoint::Tcp(Address::Socket(address))
+        | Endpoint::Tls(Address::Socket(address))
+        | Endpoint::Udp(Address::Socket(address)) => Ok(vec![*address]),
         Endpoint::Tcp(Address::Name { host, port })
+        | Endpoint::Tls(Address::Name { host, port })
         | Endpoint::Udp(Address::Name { host, port }) => {
             let unknown = |source| ListenError::Resolve { endpoint: endpoint.clone(), source };
             let mut addresses = Vec::new();
@@ -305,7 +315,9 @@ pub(crate) async fn resolve(endpoint: &Endpoint) -> Result<Vec<SocketAddr>, List
 /// Behind a name, the address that could not be had.
 fn at(endpoint: &Endpoint, address: SocketAddr) -> String {
     match endpoint {
-        Endpoint::Tcp(Address::Name { .. }) | Endpoint::Udp(Address::Name { .. }) => {
+        Endpoint::Tcp(Address::Name { .. })
+        | Endpoint::Tls(Address::Name { .. })
+        | Endpoint::Udp(Address::Name { .. }) => {
             format!(" ({address})")
         }
         _ => String::new(),
@@ -342,6 +354,20 @@ mod tests {
         assert_eq!((listeners.len(), &listeners[0].endpoint), (1, &address.into()));
         assert!(listeners[0].is_kept);
         assert_eq!(listeners[0].heirloom().unwrap().name, "public");
+    }
+
+    #[tokio::test]
+    async fn a_socket_speaks_what_was_asked_for_whoever_has_bound_it() {
+        let (inherited, address) = passed("public");
+        let wanted = [
+            wanted(&format!("tls://{address}"), None),
+            wanted("tls://127.0.0.1:0", None),
+            wanted("127.0.0.1:0", None),
+        ];
+        let listeners = listen(&wanted, inherited).await.unwrap();
+        assert_eq!(listeners[0].endpoint, Endpoint::Tls(address.into()));
+        let schemes: Vec<_> = listeners.iter().map(|listener| listener.endpoint.scheme()).collect();
+        assert_eq!(schemes, ["tls://", "tls://", "tcp://"]);
     }
 
     #[tokio::test]

@@ -1,7 +1,9 @@
 //! The daemon: configuration, logging, signals, stdout and exit codes around [`volley_server`].
 
 mod admin;
+mod certificates;
 mod config;
+mod dev_cert;
 #[cfg(test)]
 mod docs;
 mod handover;
@@ -26,6 +28,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use admin::{AdminListener, Observed};
+use certificates::Certificates;
 use config::{ConfigError, Flags, Framing, Settings, Sources, Task, Threads};
 use handover::{Predecessor, Program};
 use in_force::InForce;
@@ -33,11 +36,12 @@ use inherit::{InheritError, Inherited};
 use lifecycle::Lifecycle;
 use listen::{Listener, Socket, Wanted, listen};
 use logging::fatal;
+use probe::{Own, Target};
 use readiness::{Readiness, Stage};
 use reload::{Reload, Reloads};
 use served::Served;
 use signals::Signals;
-use tokio::net::UdpSocket;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -45,7 +49,7 @@ use tracing::{error, info, warn};
 use volley_cli::{Exit, raise_descriptor_limit};
 use volley_server::{
     Books, Config, DatagramBooks, DatagramConfig, DatagramError, DatagramHandle, DatagramServer,
-    Handle, ServeError, Server,
+    Handle, LiveTls, Proxied, ServeError, Server, Tls, Trusted,
 };
 
 fn main() -> Exit {
@@ -55,39 +59,60 @@ fn main() -> Exit {
         Ok(flags) => flags,
         Err(exit) => return exit,
     };
-    let (sources, settings) = match configuration(flags) {
+    if let Task::DevCert(directory) = &flags.task {
+        return dev_cert::make(directory);
+    }
+    let configuration = match Configuration::read(flags) {
         Ok(configuration) => configuration,
         Err(error) => {
             let _ = io::stderr().write_all(error.report().as_bytes());
             return error.exit();
         }
     };
+    let Configuration { sources, settings, .. } = &configuration;
     match sources.task() {
-        Task::Serve => start(sources, settings, inherited),
-        Task::Check => answer(&settings, &format!("{}: ok\n", sources.title())),
-        Task::PrintConfig => answer(&settings, &settings.to_toml()),
+        Task::Check => configuration.answer(&format!("{}: ok\n", sources.title())),
+        Task::PrintConfig => configuration.answer(&settings.to_toml()),
+        _ => start(configuration, inherited),
     }
 }
 
-fn configuration(flags: Flags) -> Result<(Sources, Settings), ConfigError> {
-    let sources = Sources::new(flags, env::vars_os())?;
-    let settings = sources.settings()?;
-    Ok((sources, settings))
+/// All that the daemon was told, read and found good.
+struct Configuration {
+    sources: Sources,
+    settings: Settings,
+    certificates: Certificates,
+    /// What gets through the listeners' handshakes.
+    own: Own,
 }
 
-/// Prints what was asked for in place of serving.
-fn answer(settings: &Settings, text: &str) -> Exit {
-    for warning in &settings.warnings {
-        let _ = writeln!(io::stderr(), "volleyd: {warning}");
+impl Configuration {
+    fn read(flags: Flags) -> Result<Self, ConfigError> {
+        let sources = Sources::new(flags, env::vars_os())?;
+        let settings = sources.settings()?;
+        let own = Own::new()?;
+        let certificates = Certificates::read(&settings, &own)?;
+        Ok(Self { sources, settings, certificates, own })
     }
-    let printed = to_stdout(|stdout| stdout.write_all(text.as_bytes()));
-    printed.map_err(no_stdout).err().unwrap_or(Exit::Success)
+
+    fn warnings(&self) -> impl Iterator<Item = &String> {
+        self.settings.warnings.iter().chain(&self.certificates.warnings)
+    }
+
+    /// Prints what was asked for in place of serving.
+    fn answer(&self, text: &str) -> Exit {
+        for warning in self.warnings() {
+            let _ = writeln!(io::stderr(), "volleyd: {warning}");
+        }
+        let printed = to_stdout(|stdout| stdout.write_all(text.as_bytes()));
+        printed.map_err(no_stdout).err().unwrap_or(Exit::Success)
+    }
 }
 
-fn start(sources: Sources, settings: Settings, inherited: Result<Inherited, InheritError>) -> Exit {
-    let process = &settings.process;
+fn start(configuration: Configuration, inherited: Result<Inherited, InheritError>) -> Exit {
+    let process = &configuration.settings.process;
     logging::init(&process.log.value.0, process.log_format.value);
-    for warning in &settings.warnings {
+    for warning in configuration.warnings() {
         warn!("{warning}");
     }
     memory::give_back_in_background();
@@ -96,7 +121,7 @@ fn start(sources: Sources, settings: Settings, inherited: Result<Inherited, Inhe
         .and_then(|_| runtime(threads))
         .map_err(cannot("set up the process"))
         .and_then(|runtime| {
-            let outcome = runtime.block_on(run(sources, settings, threads, inherited));
+            let outcome = runtime.block_on(run(configuration, threads, inherited));
             // All is done but, perhaps, a read of a file or a name's lookup that hangs.
             runtime.shutdown_background();
             outcome
@@ -107,11 +132,11 @@ fn start(sources: Sources, settings: Settings, inherited: Result<Inherited, Inhe
 }
 
 async fn run(
-    sources: Sources,
-    settings: Settings,
+    configuration: Configuration,
     threads: usize,
     inherited: Result<Inherited, InheritError>,
 ) -> Result<(), Exit> {
+    let Configuration { sources, settings, certificates, own } = configuration;
     let program = Program::this();
     let signals = Signals::install().map_err(cannot("handle signals"))?;
     let hangups = signals::hangups().map_err(cannot("handle signals"))?;
@@ -147,16 +172,22 @@ async fn run(
     // Who connects from now on is served.
     readiness.enter(Stage::Ready);
     announce(&listeners, admin.as_ref()).map_err(no_stdout)?;
-    let mut in_force = InForce::new(&settings);
+    let mut in_force = InForce::new(&settings, &certificates);
     in_force.tell(&settings, threads);
+    certificates.tell(&settings);
     let shutdown = CancellationToken::new();
     let mut servers = JoinSet::new();
     let mut served = Served::default();
     for Listener { wanted, socket, endpoint, is_kept, .. } in listeners {
         let config = in_force.config(&settings, wanted);
         let framing = settings.listeners[wanted].settings.framing.value;
+        let (live, trusted) = (in_force.tls(wanted), in_force.trusted(wanted));
+        let tls = live.clone().map(|live| (live, own.clone()));
+        let target = Target { endpoint: endpoint.clone(), tls, trusted: trusted.clone() };
         let started = match socket {
-            Socket::Tcp(socket) => serve(socket, config, framing, &shutdown, &mut servers),
+            Socket::Tcp(socket) => {
+                serve_tcp(socket, (live, trusted), config, framing, &shutdown, &mut servers)
+            }
             Socket::Unix(socket) => serve(socket, config, framing, &shutdown, &mut servers),
             Socket::Udp(socket) => {
                 let config = InForce::datagram_config(&settings, wanted);
@@ -178,6 +209,7 @@ async fn run(
         }
         in_force.add(wanted, handle.clone());
         served.streams.push(handle);
+        served.targets.push(target);
     }
     let (leave_admin, reloads) = (CancellationToken::new(), Reloads::default());
     if let Some(admin) = admin {
@@ -202,7 +234,7 @@ async fn run(
     let (sources, settings) = (Arc::new(sources), Arc::new(settings));
     let reload = {
         let readiness = readiness.clone();
-        Reload { sources, settings, in_force, readiness, served, reloads }
+        Reload { sources, settings, in_force, readiness, served, reloads, own }
     };
     tokio::spawn(reload.run(hangups));
     join(servers, &readiness, &shutdown).await
@@ -216,6 +248,28 @@ type Servers = JoinSet<Result<Done, ServeError>>;
 enum Done {
     Streams(Books),
     Datagrams(DatagramBooks),
+}
+
+/// Serves a TCP listener with what stands before its frames: TLS, or balancers, or both.
+fn serve_tcp(
+    listener: TcpListener,
+    before: (Option<LiveTls>, Option<Trusted>),
+    config: Config,
+    framing: Framing,
+    shutdown: &CancellationToken,
+    servers: &mut Servers,
+) -> Result<Handle, ServeError> {
+    match before {
+        (None, None) => serve(listener, config, framing, shutdown, servers),
+        (Some(live), None) => serve(Tls::new(listener, live), config, framing, shutdown, servers),
+        (None, Some(trusted)) => {
+            serve(Proxied::new(listener, trusted), config, framing, shutdown, servers)
+        }
+        (Some(live), Some(trusted)) => {
+            let listener = Proxied::new(Tls::new(listener, live), trusted);
+            serve(listener, config, framing, shutdown, servers)
+        }
+    }
 }
 
 /// Serves a listener of whatever kind until `shutdown`, as one of `servers`.

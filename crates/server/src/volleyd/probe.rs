@@ -1,20 +1,27 @@
 //! A look at a listener as its clients see it: does a frame come back, or a datagram?
 
+mod tls;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket, UnixStream};
 use tokio::time::timeout;
 use volley_proto::{
     Address, Control, Endpoint, FrameError, MaxFrame, Parsed, Receipt, Text, encode_data, parse,
 };
-use volley_server::{DatagramBooks, DatagramHandle, Dropped};
+use volley_server::{DatagramBooks, DatagramHandle, Dropped, LiveTls, Trusted};
+
+pub(crate) use tls::Own;
 
 /// What a probe calls itself in HELLO, so that the log and the list of connections tell it from
 /// clients.
 pub(crate) const NAME: &str = "probe";
+
+/// A PROXY header of version 2 that names nobody, as a balancer's own checks have it.
+const LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
 
 /// Why a listener is taken for dead.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +30,8 @@ pub(crate) enum ProbeError {
     TimedOut(Duration),
     #[error("cannot connect: {0}")]
     Connect(#[source] io::Error),
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(#[source] io::Error),
     #[error("the connection failed: {0}")]
     Io(#[source] io::Error),
     #[error("the connection was closed before the reply came")]
@@ -34,8 +43,8 @@ pub(crate) enum ProbeError {
 /// A listener that can be looked at.
 #[derive(Clone, Debug)]
 pub(crate) enum Probed {
-    /// Where it accepts connections.
-    Stream(Endpoint),
+    /// One that accepts connections.
+    Stream(Target),
     /// One that receives datagrams.
     Datagrams(DatagramHandle),
 }
@@ -44,7 +53,7 @@ impl Probed {
     /// Where it listens.
     pub(crate) fn endpoint(&self) -> &Endpoint {
         match self {
-            Self::Stream(endpoint) => endpoint,
+            Self::Stream(target) => &target.endpoint,
             Self::Datagrams(handle) => handle.endpoint(),
         }
     }
@@ -56,7 +65,7 @@ impl Probed {
     /// [`ProbeError`] when no reply came within `limit`.
     pub(crate) async fn round_trip(&self, limit: Duration) -> Result<(), ProbeError> {
         match self {
-            Self::Stream(endpoint) => round_trip(endpoint, limit).await,
+            Self::Stream(target) => round_trip(target, limit).await,
             Self::Datagrams(handle) => exchange_datagrams(handle, limit).await,
         }
     }
@@ -96,21 +105,37 @@ fn withheld(books: &DatagramBooks) -> u64 {
     count(Dropped::RateLimited) + count(Dropped::Crowded)
 }
 
-/// Connects to the listener at `endpoint`, says HELLO, sends an empty frame and awaits its reply.
-/// An ERROR will do as well: a server that says that it is busy is alive.
+/// A listener, and what stands before its frames.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) endpoint: Endpoint,
+    /// What it shows, if it speaks TLS, and what gets through.
+    pub(crate) tls: Option<(LiveTls, Own)>,
+    /// Whose PROXY headers it takes, if it requires them.
+    pub(crate) trusted: Option<Trusted>,
+}
+
+impl From<Endpoint> for Target {
+    /// Nothing does.
+    fn from(endpoint: Endpoint) -> Self {
+        Self { endpoint, tls: None, trusted: None }
+    }
+}
+
+/// Connects to the listener, says HELLO, sends an empty frame and awaits its reply. An ERROR will do
+/// as well: a server that says that it is busy is alive.
 ///
 /// # Errors
 ///
 /// [`ProbeError`] when no reply came within `limit`.
-async fn round_trip(endpoint: &Endpoint, limit: Duration) -> Result<(), ProbeError> {
-    timeout(limit, look_at(endpoint)).await.unwrap_or(Err(ProbeError::TimedOut(limit)))
+async fn round_trip(target: &Target, limit: Duration) -> Result<(), ProbeError> {
+    timeout(limit, look_at(target)).await.unwrap_or(Err(ProbeError::TimedOut(limit)))
 }
 
-async fn look_at(endpoint: &Endpoint) -> Result<(), ProbeError> {
-    match endpoint {
-        Endpoint::Tcp(Address::Socket(address)) => {
-            let stream = TcpStream::connect(reachable(*address)).await;
-            exchange(stream.map_err(ProbeError::Connect)?).await
+async fn look_at(target: &Target) -> Result<(), ProbeError> {
+    match &target.endpoint {
+        Endpoint::Tcp(Address::Socket(address)) | Endpoint::Tls(Address::Socket(address)) => {
+            look_through(target, reachable(*address)).await
         }
         Endpoint::Unix(address) => match UnixStream::connect(address.sun_path()).await {
             Ok(stream) => exchange(stream).await,
@@ -120,6 +145,37 @@ async fn look_at(endpoint: &Endpoint) -> Result<(), ProbeError> {
         },
         // A listener knows its own address.
         _ => Err(ProbeError::Connect(io::ErrorKind::Unsupported.into())),
+    }
+}
+
+/// Past a PROXY header and a TLS handshake, where the listener has them.
+async fn look_through(target: &Target, address: SocketAddr) -> Result<(), ProbeError> {
+    let Some(trusted) = &target.trusted else {
+        let stream = TcpStream::connect(address).await;
+        return look_into(target, stream.map_err(ProbeError::Connect)?).await;
+    };
+    let socket = socket_at(address).map_err(ProbeError::Connect)?;
+    let _vouched = trusted.vouch_for(socket.local_addr().map_err(ProbeError::Connect)?);
+    let mut stream = socket.connect(address).await.map_err(ProbeError::Connect)?;
+    stream.write_all(LOCAL).await.map_err(ProbeError::Io)?;
+    look_into(target, stream).await
+}
+
+/// A socket at the listener's own address, which is one of this machine: so it is known beforehand
+/// from where the connection will come.
+fn socket_at(mut address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    address.set_port(0);
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+async fn look_into(target: &Target, stream: TcpStream) -> Result<(), ProbeError> {
+    let Some((live, own)) = &target.tls else { return exchange(stream).await };
+    match tls::shake_hands(stream, live, own).await {
+        Ok(stream) => exchange(stream).await,
+        Err(error) if tls::is_busy(&error) => Ok(()),
+        Err(error) => Err(ProbeError::Handshake(error)),
     }
 }
 
@@ -173,7 +229,8 @@ mod tests {
     use tokio::net::TcpListener;
     use volley_proto::Reason;
     use volley_server::{
-        Config, ConnectionLimit, DatagramConfig, DatagramServer, SourceRate, bind, bind_udp, serve,
+        Config, ConnectionLimit, DatagramConfig, DatagramServer, Proxied, SourceRate, Tls,
+        TlsClients, TlsConfig, bind, bind_udp, serve,
     };
 
     use super::*;
@@ -186,9 +243,9 @@ mod tests {
 
     async fn probe_server(config: Config) -> Result<(), ProbeError> {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let endpoint = listener.local_addr().unwrap().into();
+        let target = Endpoint::from(listener.local_addr().unwrap()).into();
         let server = tokio::spawn(serve(listener, config, std::future::pending::<()>()));
-        let probed = round_trip(&endpoint, LIMIT).await;
+        let probed = round_trip(&target, LIMIT).await;
         server.abort();
         probed
     }
@@ -209,7 +266,7 @@ mod tests {
     /// Probes somebody who says this to each who connects and then, if `closes`, no more.
     async fn probe_one_who_says(bytes: &[u8], closes: bool) -> Result<(), ProbeError> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = listener.local_addr().unwrap().into();
+        let target = Endpoint::from(listener.local_addr().unwrap()).into();
         let says = async {
             let (mut stream, _) = listener.accept().await.unwrap();
             // All that the probe sends, so that closing is no reset.
@@ -221,7 +278,7 @@ mod tests {
         };
         let limit = if closes { LIMIT } else { SHORT };
         tokio::select! {
-            probed = round_trip(&endpoint, limit) => probed,
+            probed = round_trip(&target, limit) => probed,
             () = async { says.await; std::future::pending().await } => unreachable!(),
         }
     }
@@ -295,9 +352,47 @@ mod tests {
     #[tokio::test]
     async fn nobody_there_is_dead() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = listener.local_addr().unwrap().into();
+        let target = Endpoint::from(listener.local_addr().unwrap()).into();
         drop(listener);
-        assert!(matches!(round_trip(&endpoint, LIMIT).await, Err(ProbeError::Connect(_))));
+        assert!(matches!(round_trip(&target, LIMIT).await, Err(ProbeError::Connect(_))));
+    }
+
+    #[tokio::test]
+    async fn a_listener_is_reached_past_what_stands_before_its_frames() {
+        let own = Own::new().unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        // Expired, self-signed, and for another name; and clients have to show one of its kind.
+        let mut params = rcgen::CertificateParams::new(["example.org".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(2000, 1, 1);
+        let (cert, key) = (params.self_signed(&key).unwrap().pem(), key.serialize_pem());
+        for (has_tls, has_header, places) in
+            [(true, false, 9), (false, true, 9), (true, true, 9), (true, true, 0)]
+        {
+            let clients = TlsClients { ca: cert.as_bytes(), own: Some(own.certificate()) };
+            let tls = TlsConfig::from_pem(cert.as_bytes(), key.as_bytes(), Some(clients)).unwrap();
+            // No network is trusted.
+            let (live, trusted) = (LiveTls::new(tls), Trusted::default());
+            let mut config = Config::default();
+            config.connections = ConnectionLimit::new(places);
+            let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let target = Target {
+                endpoint: listener.local_addr().unwrap().into(),
+                tls: has_tls.then(|| (live.clone(), own.clone())),
+                trusted: has_header.then(|| trusted.clone()),
+            };
+            let over = std::future::pending::<()>();
+            let server = match (has_tls, has_header) {
+                (true, true) => tokio::spawn(serve(
+                    Proxied::new(Tls::new(listener, live), trusted),
+                    config,
+                    over,
+                )),
+                (true, false) => tokio::spawn(serve(Tls::new(listener, live), config, over)),
+                _ => tokio::spawn(serve(Proxied::new(listener, trusted), config, over)),
+            };
+            round_trip(&target, LIMIT).await.unwrap();
+            server.abort();
+        }
     }
 
     #[test]

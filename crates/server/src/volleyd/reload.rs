@@ -1,4 +1,5 @@
-//! SIGHUP: reads the configuration again and puts it in force, all of it or nothing.
+//! SIGHUP: reads the configuration and the files of TLS again and puts them in force, all of it or
+//! nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,8 +8,10 @@ use tokio::signal::unix::Signal;
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
+use crate::certificates::Certificates;
 use crate::config::{Change, ConfigError, ReloadError, Settings, Sources};
 use crate::in_force::InForce;
+use crate::probe::Own;
 use crate::readiness::{Readiness, Stage};
 use crate::served::Served;
 use crate::{logging, notify};
@@ -39,6 +42,8 @@ pub(crate) struct Reload {
     pub(crate) readiness: Readiness,
     pub(crate) served: Served,
     pub(crate) reloads: Reloads,
+    /// What gets through the listeners' handshakes.
+    pub(crate) own: Own,
 }
 
 impl Reload {
@@ -58,20 +63,37 @@ impl Reload {
 
     async fn reload(&mut self) {
         let (before, sources) = (Arc::clone(&self.settings), Arc::clone(&self.sources));
-        // The file can be on a disk that answers slowly.
-        let read = spawn_blocking(move || before.reload(&sources)).await;
+        let own = self.own.clone();
+        // The files can be on a disk that answers slowly.
+        let read = spawn_blocking(move || {
+            let (settings, changes) = before.reload(&sources)?;
+            let certificates = Certificates::read(&settings, &own)?;
+            Ok((settings, certificates, changes))
+        })
+        .await;
         let Reloads { applied, rejected } = &self.reloads;
         let outcome = if matches!(read, Ok(Ok(_))) { applied } else { rejected };
         outcome.fetch_add(1, Ordering::Relaxed);
         match read {
-            Ok(Ok((settings, changes))) => self.put_in_force(settings, &changes),
+            Ok(Ok((settings, certificates, changes))) => {
+                self.put_in_force(settings, &certificates, &changes);
+            }
             Ok(Err(error)) => tell(&error),
             Err(error) => error!(%error, "the task that reloads failed; going on as before"),
         }
     }
 
-    fn put_in_force(&mut self, settings: Settings, changes: &[Change]) {
-        self.in_force.change(&settings);
+    fn put_in_force(
+        &mut self,
+        settings: Settings,
+        certificates: &Certificates,
+        changes: &[Change],
+    ) {
+        self.in_force.change(&settings, certificates);
+        for warning in &certificates.warnings {
+            warn!("{warning}");
+        }
+        certificates.tell(&settings);
         for change in changes {
             info!(change = change.to_string(), "reloaded");
         }

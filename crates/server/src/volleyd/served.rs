@@ -1,15 +1,16 @@
 //! The listeners that are served, to be looked at and asked for things.
 
-use volley_proto::Endpoint;
 use volley_server::{DatagramHandle, Handle};
 
-use crate::probe::Probed;
+use crate::probe::{Probed, Target};
 
 /// One handle for each of their sockets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Served {
     /// Those that accept connections.
     pub(crate) streams: Vec<Handle>,
+    /// The same, as they are reached.
+    pub(crate) targets: Vec<Target>,
     /// Those that receive datagrams.
     pub(crate) datagrams: Vec<DatagramHandle>,
 }
@@ -27,7 +28,7 @@ impl Served {
 
     /// What can be asked whether it answers.
     pub(crate) fn probed(&self) -> Vec<Probed> {
-        let streams = self.streams.iter().map(Handle::endpoint).map(Endpoint::clone);
+        let streams = self.targets.iter().cloned();
         let datagrams = self.datagrams.iter().cloned();
         streams.map(Probed::Stream).chain(datagrams.map(Probed::Datagrams)).collect()
     }

@@ -60,6 +60,7 @@ async fn all_answer(listeners: &[Probed], limit: Duration) -> bool {
 mod tests {
     use tokio::net::TcpListener;
     use tokio::time::timeout;
+    use volley_proto::Endpoint;
     use volley_server::{Config, bind, serve};
 
     use super::*;
@@ -72,9 +73,9 @@ mod tests {
     /// Where a server answers until the runtime ends.
     fn healthy() -> Probed {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let endpoint = listener.local_addr().unwrap().into();
+        let target = Probed::Stream(Endpoint::from(listener.local_addr().unwrap()).into());
         tokio::spawn(serve(listener, Config::default(), std::future::pending::<()>()));
-        Probed::Stream(endpoint)
+        target
     }
 
     #[tokio::test]
@@ -96,7 +97,7 @@ mod tests {
     #[tokio::test]
     async fn one_listener_that_accepts_and_never_answers_starves_it() {
         let stuck = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stuck_at = Probed::Stream(stuck.local_addr().unwrap().into());
+        let stuck_at = Probed::Stream(Endpoint::from(stuck.local_addr().unwrap()).into());
         let listeners = [healthy(), stuck_at];
         // Each round comes by here; it is over when the next one does.
         let rounds = async {

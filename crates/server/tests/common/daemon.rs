@@ -146,9 +146,12 @@ impl Volleyd {
         self.addresses()[0]
     }
 
-    /// Where it listens by TCP, in the order of its lines.
+    /// Where it listens by TCP, TLS or not, in the order of its lines.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        let addresses = self.endpoints.iter().filter_map(|line| line.strip_prefix("tcp://"));
+        let of_tcp = |line: &'_ String| {
+            line.strip_prefix("tcp://").or_else(|| line.strip_prefix("tls://")).map(str::to_owned)
+        };
+        let addresses = self.endpoints.iter().filter_map(of_tcp);
         addresses.map(|address| address.parse().unwrap()).collect()
     }
 

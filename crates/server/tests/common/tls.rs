@@ -1,7 +1,10 @@
 //! Certificates, made for a test and forgotten with it, and a client that speaks TLS.
 
+use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -30,6 +33,16 @@ static NEXT: AtomicU32 = AtomicU32::new(1);
 pub(crate) struct Identity {
     pub(crate) cert: String,
     pub(crate) key: String,
+}
+
+impl Identity {
+    /// As `cert.pem` and `key.pem`, which only the owner can read.
+    pub(crate) fn write_to(&self, directory: &Path) {
+        let key = directory.join("key.pem");
+        fs::write(directory.join("cert.pem"), &self.cert).unwrap();
+        fs::write(&key, &self.key).unwrap();
+        fs::set_permissions(key, Permissions::from_mode(0o600)).unwrap();
+    }
 }
 
 impl Authority {
@@ -77,13 +90,27 @@ impl TlsClient {
         Self::build(authority, Some(identity), rustls::DEFAULT_VERSIONS)
     }
 
+    /// Trusts whoever has this certificate.
+    pub(crate) fn trusting_root(root: CertificateDer<'static>) -> Self {
+        Self::build_on(root, None, rustls::DEFAULT_VERSIONS)
+    }
+
     pub(crate) fn build(
         authority: &Authority,
         identity: Option<&Identity>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Self {
+        let root = CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap();
+        Self::build_on(root, identity, versions)
+    }
+
+    fn build_on(
+        root: CertificateDer<'static>,
+        identity: Option<&Identity>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+        roots.add(root).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_protocol_versions(versions)
             .unwrap()

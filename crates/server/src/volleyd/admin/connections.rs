@@ -24,6 +24,9 @@ struct Shown {
     id: u64,
     listener: String,
     peer: String,
+    /// The balancer through which it came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    via: Option<String>,
     /// Of a process of this machine, with what the system tells of it.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     process: Option<Process>,
@@ -67,6 +70,7 @@ impl Shown {
             id: status.id,
             listener: listener.to_string(),
             peer: status.peer.to_string(),
+            via: status.peer.via().map(|via| via.to_string()),
             process: status.peer.credentials().map(Process::of),
             client: status.client,
             state: status.state.label(),

@@ -87,6 +87,7 @@ mod tests {
     use volley_server::{Config, ConnectionLimit, Server, bind};
 
     use super::*;
+    use crate::probe::Target;
 
     /// For those who answer.
     const LONG: Duration = Duration::from_secs(20);
@@ -95,24 +96,23 @@ mod tests {
     const SHORT: Duration = Duration::from_secs(2);
 
     /// A listener that is served, and what shows its books.
-    fn served(config: Config) -> (Endpoint, volley_server::Handle) {
+    fn served(config: Config) -> (Target, volley_server::Handle) {
         let server = Server::new(bind("127.0.0.1:0".parse().unwrap()).unwrap(), config).unwrap();
         let handle = server.handle();
         tokio::spawn(server.run(std::future::pending::<()>()));
-        (handle.endpoint().clone(), handle)
+        (handle.endpoint().clone().into(), handle)
     }
 
-    async fn silent() -> (Endpoint, TcpListener) {
+    async fn silent() -> (Target, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        (listener.local_addr().unwrap().into(), listener)
+        (Endpoint::from(listener.local_addr().unwrap()).into(), listener)
     }
 
     #[tokio::test]
     async fn all_is_well_while_every_listener_answers() {
         let listeners = [served(Config::default()), served(Config::default())];
-        let endpoints = listeners.iter().map(|(endpoint, _)| Probed::Stream(endpoint.clone()));
-        let endpoints = endpoints.collect();
-        let liveness = Liveness::within(LONG, endpoints);
+        let targets = listeners.iter().map(|(target, _)| Probed::Stream(target.clone())).collect();
+        let liveness = Liveness::within(LONG, targets);
         assert_eq!(liveness.look().await, Ok(()));
         for (_, handle) in listeners {
             assert_eq!((handle.books().accepted, handle.books().frames_answered), (1, 1));
@@ -123,8 +123,8 @@ mod tests {
     async fn a_listener_that_is_full_is_alive() {
         let mut config = Config::default();
         config.connections = ConnectionLimit::new(0);
-        let (endpoint, handle) = served(config);
-        assert_eq!(Liveness::within(LONG, vec![Probed::Stream(endpoint)]).look().await, Ok(()));
+        let (target, handle) = served(config);
+        assert_eq!(Liveness::within(LONG, vec![Probed::Stream(target)]).look().await, Ok(()));
         assert_eq!(handle.books().refused(), 1);
     }
 
@@ -134,22 +134,23 @@ mod tests {
         let (bad, _listener) = silent().await;
         let verdict =
             Liveness::within(SHORT, [good, bad.clone()].map(Probed::Stream).into()).look().await;
-        assert_eq!(verdict, Err(format!("{bad}: no reply within 2s")));
+        assert_eq!(verdict, Err(format!("{}: no reply within 2s", bad.endpoint)));
     }
 
     #[tokio::test]
     async fn a_listener_that_is_gone_is_dead() {
-        let (endpoint, listener) = silent().await;
+        let (target, listener) = silent().await;
         drop(listener);
-        let verdict = Liveness::within(LONG, vec![Probed::Stream(endpoint.clone())]).look().await;
+        let endpoint = target.endpoint.clone();
+        let verdict = Liveness::within(LONG, vec![Probed::Stream(target)]).look().await;
         let error = verdict.unwrap_err();
         assert!(error.starts_with(&format!("{endpoint}: cannot connect: ")), "{error}");
     }
 
     #[tokio::test]
     async fn many_who_ask_at_once_share_one_look_and_the_next_one_is_new() {
-        let (endpoint, listener) = silent().await;
-        let liveness = Arc::new(Liveness::within(LONG, vec![Probed::Stream(endpoint)]));
+        let (target, listener) = silent().await;
+        let liveness = Arc::new(Liveness::within(LONG, vec![Probed::Stream(target)]));
         for _ in 0..2 {
             let mut looks = JoinSet::new();
             for _ in 0..50 {

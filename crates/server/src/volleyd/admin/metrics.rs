@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -13,12 +14,13 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 use volley_server::{
-    AcceptError, Books, DatagramBooks, DatagramHandle, Dropped, End, Handle, Refusal,
+    AcceptError, Books, DatagramBooks, DatagramHandle, Dropped, End, Handle, OpenFailure, Refusal,
 };
 
 use super::Observed;
 use super::process::Process;
 use crate::logging;
+use crate::probe::Target;
 use crate::readiness::Stage;
 use crate::served::Served;
 
@@ -60,12 +62,13 @@ struct Daemon {
 impl Collector for Daemon {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut families = Families(encoder);
-        let Served { streams, datagrams } = &self.observed.served;
+        let Served { streams, datagrams, targets } = &self.observed.served;
         let listeners: Vec<_> = streams.iter().map(Listener::look).collect();
         for metric in &METRICS_OF_LISTENERS {
             metric.encode(&listeners, &mut families)?;
         }
         encode_service_times(streams, &mut families)?;
+        encode_certificates(targets, &mut families)?;
         if !datagrams.is_empty() {
             let listeners: Vec<_> = datagrams.iter().map(Listener::look_at_datagrams).collect();
             for metric in &METRICS_OF_DATAGRAMS {
@@ -218,7 +221,7 @@ impl<B> Metric<B> {
 
 /// In each scrape of each listener connections accepted = active + closed, and frames received =
 /// answered + dropped + pending.
-static METRICS_OF_LISTENERS: [Metric<Books>; 14] = [
+static METRICS_OF_LISTENERS: [Metric<Books>; 17] = [
     Metric {
         name: "volleyd_connections_accepted",
         unit: None,
@@ -243,6 +246,30 @@ static METRICS_OF_LISTENERS: [Metric<Books>; 14] = [
         help: "Connections that were turned away, by what there was no more of.",
         value: Value::Counters("reason", |books| {
             Refusal::ALL.map(|why| (why.label(), count(&books.refused, why))).into()
+        }),
+    },
+    Metric {
+        name: "volleyd_connections_opening",
+        unit: None,
+        help: "Connections that wait for their PROXY header or TLS handshake, and are not accepted \
+               yet.",
+        value: Value::Gauge(|books| books.opening),
+    },
+    Metric {
+        name: "volleyd_connections_unopened",
+        unit: None,
+        help: "Connections that came to nothing before that, by why.",
+        value: Value::Counters("reason", |books| {
+            let failures = OpenFailure::ALL;
+            failures.map(|why| (why.label(), count(&books.open_failures, why))).into()
+        }),
+    },
+    Metric {
+        name: "volleyd_tls_handshakes",
+        unit: None,
+        help: "TLS handshakes that were completed, by whether an earlier session went on.",
+        value: Value::Counters("session", |books| {
+            vec![("new", books.handshakes - books.resumed), ("resumed", books.resumed)]
         }),
     },
     Metric {
@@ -386,6 +413,27 @@ fn encode_service_times(handles: &[Handle], families: &mut Families<'_>) -> fmt:
             &buckets,
             None,
         )?;
+    }
+    Ok(())
+}
+
+/// Those that new handshakes get; listeners without TLS have none.
+fn encode_certificates(targets: &[Target], families: &mut Families<'_>) -> fmt::Result {
+    let Families(encoder) = families;
+    let mut family = encoder.encode_descriptor(
+        "volleyd_tls_certificate_expiry",
+        "When the certificate expires, since the Unix epoch.",
+        Some(&Unit::Seconds),
+        MetricType::Gauge,
+    )?;
+    for Target { endpoint, tls, .. } in targets {
+        let Some((live, _)) = tls else { continue };
+        // One that has expired before the epoch is as good as one that did then.
+        let expiry = live.config().not_after().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let endpoint = endpoint.to_string();
+        family
+            .encode_family(&[("listener", endpoint.as_str())])?
+            .encode_gauge(&expiry.as_secs())?;
     }
     Ok(())
 }

@@ -35,6 +35,9 @@ Examples:
   volleyd --listen 0.0.0.0:7007 --listen '[::]:7007'
   volleyd --listen unix:/run/volley.sock --unix-mode 0600
   volleyd --listen udp://127.0.0.1:7007 --listen 127.0.0.1:7007
+  volleyd --dev-cert .            make a certificate to try out TLS with
+  volleyd --listen tls://127.0.0.1:7007 --cert cert.pem --key key.pem
+  volleyd --listen 10.0.0.5:7007 --proxy-from 10.0.0.0/24
   volleyd --admin 127.0.0.1:7008  metrics, health and more over HTTP
   volleyd --config volleyd.toml --check
   volleyd --print-config > volleyd.toml";
@@ -45,23 +48,26 @@ Signals:
                    once. With --drain-delay the first only makes the daemon not
                    ready, the second begins the drain, and the third exits
   SIGHUP           puts the limits, deadlines and the log filter of the file in
-                   force; or nothing of it, if anything in it is wrong
+                   force, and certificates that are new; or nothing of it, if
+                   anything in it is wrong
   SIGUSR2          starts the program anew, which takes over the listeners; if
                    it does not get ready, this one goes on
 
 Exit codes:
   0         drained after a signal; or --check, --print-config found no fault
   2         wrong usage, or a wrong environment variable
-  66        the configuration file can't be read
+  66        the configuration file, or one of a certificate, can't be read
   68, 69    a name was not found; cannot bind
+  73        the files of --dev-cert can't be written
   74        stdout can't be written
-  78        the configuration is bad, or no listener wants a passed socket
+  78        a bad configuration or certificate, or a passed socket nobody wants
   130, 143  ended by a second signal";
 
 /// The flags that are no settings.
 const CONFIG: &str = "config";
 const CHECK: &str = "check";
 const PRINT_CONFIG: &str = "print-config";
+const DEV_CERT: &str = "dev-cert";
 
 /// What the command line says.
 #[derive(Debug)]
@@ -73,13 +79,15 @@ pub(crate) struct Flags {
 }
 
 /// What the daemon is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     Serve,
     /// Say whether the configuration is good.
     Check,
     /// Print what would be in force.
     PrintConfig,
+    /// Make a certificate for trying TLS out, in this directory.
+    DevCert(PathBuf),
 }
 
 impl Flags {
@@ -111,7 +119,9 @@ impl Flags {
                 layer.insert(row.key, entry);
             }
         }
-        let task = if matches.get_flag(CHECK) {
+        let task = if let Some(directory) = matches.remove_one(DEV_CERT) {
+            Task::DevCert(directory)
+        } else if matches.get_flag(CHECK) {
             Task::Check
         } else if matches.get_flag(PRINT_CONFIG) {
             Task::PrintConfig
@@ -189,6 +199,17 @@ fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Only print what would be in force, and where it is from")
                 .long_help("Only print what would be in force, and where each value comes from"),
+        )
+        .arg(
+            Arg::new(DEV_CERT)
+                .long(DEV_CERT)
+                .value_name("DIR")
+                .value_parser(value_parser!(PathBuf))
+                .conflicts_with_all([CHECK, PRINT_CONFIG])
+                .help("Only make a certificate, to try out TLS")
+                .long_help(
+                    "Only make ca.pem, cert.pem and key.pem in this directory, to try out TLS",
+                ),
         )
 }
 

@@ -8,11 +8,12 @@ use volley_proto::{Address, Endpoint};
 use volley_server::UnixAccess;
 
 use super::layer::Layer;
+use super::opening::can_be_behind_balancers;
 use super::origin::Origin;
 use super::place::Place;
 use super::problem::Problem;
 use super::table::{ListenerSettings, SectionSettings};
-use super::value::{Framing, Group, Name, User};
+use super::value::{Framing, Group, Name, Networks, User};
 use super::valued::Valued;
 
 /// Where to listen, and what was said of that listener alone.
@@ -49,6 +50,17 @@ impl Listener {
         }
     }
 
+    /// Whether a TLS handshake comes before its frames.
+    pub(crate) const fn speaks_tls(&self) -> bool {
+        matches!(self.endpoint.value, Endpoint::Tls(_))
+    }
+
+    /// From whom it takes connections, each behind a PROXY header; `None` if it knows none.
+    pub(crate) fn balancers(&self) -> Option<&Networks> {
+        let networks = self.settings.proxy_from.value.as_ref();
+        networks.filter(|_| can_be_behind_balancers(&self.endpoint.value))
+    }
+
     /// Who may connect to it, if it is a Unix socket.
     pub(crate) fn access(&self) -> UnixAccess {
         let settings = &self.settings;
@@ -60,8 +72,11 @@ impl Listener {
     }
 
     /// Why it may not listen at `endpoint`: it is open to the network, without frames or without
-    /// connections, and nobody has said that it may be.
+    /// connections, and nobody has said that it may be; or it speaks TLS, and this is no TCP socket.
     pub(crate) fn refusal_of(&self, endpoint: &Endpoint) -> Option<String> {
+        if self.speaks_tls() && !can_be_behind_balancers(endpoint) {
+            return Some(format!("{endpoint}: TLS is for TCP, and the passed socket is not of it"));
+        }
         let settings = &self.settings;
         let is_raw = settings.framing.value == Framing::Raw;
         let (kind, flag, is_allowed) = match endpoint {

@@ -14,6 +14,10 @@ pub(crate) fn text_of(row: &Row, value: &DeValue<'_>) -> Result<String, String> 
         (DeValue::String(text), _) => Ok(text.to_string()),
         (DeValue::Boolean(false), _) if row.takes_off => Ok("off".to_owned()),
         (DeValue::Boolean(is_so), Form::Switch) => Ok(if *is_so { "on" } else { "off" }.to_owned()),
+        (DeValue::Array(parts), Form::List) if !parts.is_empty() => {
+            let texts = parts.iter().map(|part| text_of(row, part.get_ref()));
+            Ok(texts.collect::<Result<Vec<_>, _>>()?.join(","))
+        }
         (DeValue::Integer(number), Form::Number) => Ok(decimal(number)),
         (DeValue::Float(number), Form::Number) => Ok(number.as_str().to_owned()),
         (DeValue::Integer(number), Form::WithUnit(unit)) => {

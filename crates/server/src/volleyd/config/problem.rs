@@ -56,14 +56,22 @@ pub(crate) enum ConfigError {
     /// What was said can't be done. At least one problem; those of a file in its order.
     #[error("{}", one_line(.0))]
     Invalid(Vec<Problem>),
+    /// A file that a setting names isn't there, or can't be used.
+    #[error("{problem}")]
+    Certificate { problem: Problem, exit: Exit },
+    /// The one of the daemon's own can't be made.
+    #[error("cannot make a certificate: {0}")]
+    Own(#[from] rcgen::Error),
 }
 
 impl ConfigError {
-    /// An input is missing; the file is bad, or something forbidden; or the flags or the environment
+    /// An input is missing; a file is bad, or something forbidden; or the flags or the environment
     /// are wrong.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Unreadable { .. } => Exit::NoInput,
+            Self::Certificate { exit, .. } => *exit,
+            Self::Own(_) => Exit::Unavailable,
             Self::Invalid(problems) if problems.iter().any(Problem::is_of_configuration) => {
                 Exit::Config
             }
@@ -73,7 +81,11 @@ impl ConfigError {
 
     /// For the terminal: each problem with the line of the file and carets under the piece.
     pub(crate) fn report(&self) -> String {
-        let Self::Invalid(problems) = self else { return format!("volleyd: {self}\n") };
+        let problems = match self {
+            Self::Invalid(problems) => problems.as_slice(),
+            Self::Certificate { problem, .. } => std::slice::from_ref(problem),
+            Self::Unreadable { .. } | Self::Own(_) => return format!("volleyd: {self}\n"),
+        };
         let with_excerpt = |problem: &Problem| match problem.origin.place() {
             Some(place) => format!("{problem}\n{}\n", place.excerpt()),
             None => format!("volleyd: {problem}\n"),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::listener::Listener;
 use super::problem::ConfigError;
 use super::settings::Settings;
 use super::sources::Sources;
@@ -47,7 +48,8 @@ impl Settings {
     ///
     /// [`ReloadError`]: what is in force stays so.
     pub(crate) fn reload(&self, sources: &Sources) -> Result<(Self, Vec<Change>), ReloadError> {
-        if sources.file().is_none() {
+        // The files of TLS listeners may have changed, whoever has named them.
+        if sources.file().is_none() && !self.listeners.iter().any(Listener::speaks_tls) {
             return Err(ReloadError::NoFile);
         }
         let mut new = sources.settings()?;
@@ -60,6 +62,7 @@ impl Settings {
             match new.listeners.iter().position(|after| after.is(before)) {
                 Some(at) => {
                     let after = new.listeners.remove(at);
+                    difference.compare_balancers(title, before, &after);
                     difference.compare(title, before.settings.shown(), after.settings.shown());
                     difference.compare(title, before.own.shown(), after.own.shown());
                     listeners.push(after);
@@ -87,6 +90,14 @@ struct Difference {
 }
 
 impl Difference {
+    /// A listener that required no PROXY header can't begin to, nor end it.
+    fn compare_balancers(&mut self, title: Option<&str>, before: &Listener, after: &Listener) {
+        if before.balancers().is_some() != after.balancers().is_some() {
+            let listener = title.map(|title| format!(" of listener {title}")).unwrap_or_default();
+            self.restart.push(format!("proxy-from{listener} is switched on or off"));
+        }
+    }
+
     /// Both are values of the same rows, in the same order.
     fn compare(&mut self, listener: Option<&str>, before: Vec<Shown<'_>>, after: Vec<Shown<'_>>) {
         for (before, after) in before.into_iter().zip(after) {

@@ -37,6 +37,7 @@ pub(crate) struct Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Group {
     Listeners,
+    Opening,
     Limits,
     Deadlines,
     Operation,
@@ -64,6 +65,8 @@ pub(crate) enum Form {
     Number,
     /// True or false.
     Switch,
+    /// A string, or an array of them; elsewhere with commas in between.
+    List,
     /// A string: a number with a unit, such as this one.
     WithUnit(&'static str),
 }
@@ -108,6 +111,10 @@ impl Row {
         let is_integer = text.parse::<i64>().is_ok();
         match self.form {
             Form::Number if is_integer => format!("{} = {text}", self.key),
+            Form::List if !(self.takes_off && text == "off") => {
+                let parts: Vec<_> = text.split(',').map(quoted).collect();
+                format!("{} = [{}]", self.key, parts.join(", "))
+            }
             Form::Switch => format!("{} = {}", self.key, text == "on"),
             _ => format!("{} = {}", self.key, quoted(text)),
         }
@@ -120,12 +127,19 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Listeners, Self::Limits, Self::Deadlines, Self::Operation, Self::Logging];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Listeners,
+        Self::Opening,
+        Self::Limits,
+        Self::Deadlines,
+        Self::Operation,
+        Self::Logging,
+    ];
 
     pub(crate) const fn heading(self) -> &'static str {
         match self {
             Self::Listeners => "Listeners",
+            Self::Opening => "TLS and PROXY protocol",
             Self::Limits => "Limits",
             Self::Deadlines => "Deadlines",
             Self::Operation => "Operation",

@@ -7,6 +7,7 @@ use super::file::FileSettings;
 use super::flags::Flags;
 use super::layer::Entry;
 use super::listener::{Listener, Section, has_fixed_port, repeated_endpoints};
+use super::opening;
 use super::origin::Origin;
 use super::problem::Problem;
 use super::table::{LISTEN, ListenerSettings, ProcessSettings, SectionSettings};
@@ -39,7 +40,10 @@ impl Settings {
         let process = ProcessSettings::resolve(&[&flags.layer, &environment.layer, &file.top])
             .map_err(one)?;
         let mut listeners = Vec::new();
-        for Section { endpoint, name, layer } in sections(flags, environment, file)? {
+        let mut problems = Vec::new();
+        for section in sections(flags, environment, file)? {
+            problems.extend(opening::void_problems(&section));
+            let Section { endpoint, name, layer } = section;
             let layers = [&flags.layer, &environment.layer, &layer, &file.top];
             let settings = ListenerSettings::resolve(&layers).map_err(one)?;
             let own = SectionSettings::resolve(&[&layer]).map_err(one)?;
@@ -48,7 +52,11 @@ impl Settings {
         let mut warnings = environment.warnings.clone();
         warnings.extend(void_sections(&listeners, file));
         let settings = Self { process, listeners, warnings };
-        let mut problems: Vec<_> = settings.admin_problem().into_iter().collect();
+        problems.extend(opening::problems(
+            &settings.listeners,
+            &[&flags.layer, &environment.layer, &file.top],
+        ));
+        problems.extend(settings.admin_problem());
         let endpoints = settings.listeners.iter().map(|listener| &listener.endpoint);
         problems.extend(
             endpoints.filter_map(|endpoint| directory_problem(&endpoint.value, &endpoint.origin)),

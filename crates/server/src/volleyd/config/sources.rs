@@ -36,8 +36,8 @@ impl Sources {
         Ok(Self { flags, environment })
     }
 
-    pub(crate) const fn task(&self) -> Task {
-        self.flags.task
+    pub(crate) const fn task(&self) -> &Task {
+        &self.flags.task
     }
 
     /// The configuration file, if there is one.
@@ -60,7 +60,8 @@ impl Sources {
     /// [`ConfigError`] when the file can't be read, or anything is wrong.
     pub(crate) fn settings(&self) -> Result<Settings, ConfigError> {
         let bytes = self.file().map(|path| {
-            read(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
+            read_file(path)
+                .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
         });
         self.settings_with(bytes.transpose()?)
     }
@@ -76,7 +77,12 @@ impl Sources {
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+/// The whole of a file, unless it is too long to be meant.
+///
+/// # Errors
+///
+/// What the system says, or that it is longer than 1 MiB.
+pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let len = File::open(path)?.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
     if len as u64 > LONGEST_FILE {

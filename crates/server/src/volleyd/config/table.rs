@@ -11,11 +11,11 @@ use volley_proto::{Endpoint, MaxFrame};
 
 use super::layer::Layer;
 use super::problem::Problem;
-use super::row::Group::{Deadlines, Limits, Listeners, Logging, Operation};
+use super::row::Group::{Deadlines, Limits, Listeners, Logging, Opening, Operation};
 use super::row::{Row, Scope};
 use super::value::{
-    Auto, ByteRate, Bytes, Connections, Filter, Framing, Group, LogFormat, Mode, Name, Percent,
-    Rate, Switch, Threads, User,
+    Auto, ByteRate, Bytes, Connections, FilePath, Filter, Framing, Group, LogFormat, Mode, Name,
+    Networks, Percent, Rate, Switch, Threads, User,
 };
 use super::valued::{Shown, Valued};
 use crate::admin::AdminEndpoint;
@@ -27,9 +27,9 @@ pub(crate) const LISTEN: Row = Row {
     default: "tcp://127.0.0.1:7007",
     example: "0.0.0.0:7007",
     brief: "Listen here",
-    help: "Where to listen, such as 0.0.0.0:7007, udp://127.0.0.1:7007, unix:/run/volley.sock or \
-           unix:@volley; can be given more than once. Port 0 lets the system choose. By default on the \
-           sockets that a service manager passes, if it does",
+    help: "Where to listen, such as 0.0.0.0:7007, tls://0.0.0.0:7443, udp://127.0.0.1:7007, \
+           unix:/run/volley.sock or unix:@volley; can be given more than once. Port 0 lets the system \
+           choose. By default on the sockets that a service manager passes, if it does",
     ..Row::of::<Endpoint>(Scope::Process)
 };
 
@@ -237,6 +237,54 @@ settings! {
             brief: "Its group",
             help: "The same for its group, which may be any that the process is in",
         }
+        cert: Option<FilePath> {
+            key: "cert",
+            group: Opening,
+            reloadable: true,
+            default: "off",
+            example: "/etc/volleyd/cert.pem",
+            brief: "Certificate of tls:// listeners, in PEM",
+            help: "The certificate of tls:// listeners, in PEM, with those that sign it behind it",
+        }
+        key: Option<FilePath> {
+            key: "key",
+            group: Opening,
+            reloadable: true,
+            default: "off",
+            example: "/etc/volleyd/key.pem",
+            brief: "Its private key, in PEM",
+            help: "Its private key, in PEM; it may stand in the same file",
+        }
+        client_ca: Option<FilePath> {
+            key: "client-ca",
+            group: Opening,
+            reloadable: true,
+            default: "off",
+            example: "/etc/volleyd/clients.pem",
+            brief: "Who signs certificates of clients",
+            help: "Who signs the certificates of clients, in PEM: each client of a tls:// listener \
+                   must then show one",
+        }
+        proxy_from: Option<Networks> {
+            key: "proxy-from",
+            group: Opening,
+            reloadable: true,
+            default: "off",
+            example: "10.0.0.0/8,192.0.2.7",
+            brief: "Require PROXY headers, from these",
+            help: "Balancers, as networks: TCP and TLS listeners then require a PROXY header, version \
+                   1 or 2, and take it, and connections, from nobody else",
+        }
+        max_handshakes: Option<Connections> {
+            key: "max-handshakes",
+            group: Limits,
+            reloadable: true,
+            default: "256",
+            example: "1k",
+            brief: "Handshakes at once",
+            help: "How many TLS handshakes and PROXY headers of a listener may be under way at once; \
+                   the others wait for their turn",
+        }
         max_frame: MaxFrame {
             key: "max-frame",
             group: Limits,
@@ -282,6 +330,16 @@ settings! {
             brief: "Datagrams/s per source",
             help: "Datagrams per second of each source that a UDP listener answers; auto is off on \
                    loopback addresses and 1k elsewhere",
+        }
+        handshake_timeout: Option<Duration> {
+            key: "handshake-timeout",
+            group: Deadlines,
+            reloadable: true,
+            default: "10s",
+            example: "3s",
+            brief: "For PROXY header and TLS handshake",
+            help: "How long a new connection may take for its PROXY header and its TLS handshake, \
+                   with the wait for its turn",
         }
         first_frame_timeout: Option<Duration> {
             key: "first-frame-timeout",

@@ -4,6 +4,7 @@
 mod access;
 mod choice;
 mod number;
+mod opening;
 mod text;
 
 use clap::builder::PossibleValue;
@@ -13,6 +14,7 @@ use super::row::Form;
 pub(crate) use access::{Group, Mode, User};
 pub(crate) use choice::{Framing, LogFormat, Switch};
 pub(crate) use number::{ByteRate, Bytes, Connections, Percent, Rate, Threads};
+pub(crate) use opening::{FilePath, Networks};
 pub(crate) use text::{Filter, Name};
 
 /// What the value of a setting can do.

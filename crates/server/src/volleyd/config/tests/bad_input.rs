@@ -119,8 +119,8 @@ fn what_else_can_be_wrong_with_a_file() {
             "1:26: `listen` can't be an integer: write for example listen = \"0.0.0.0:7007\"",
         ),
         (
-            "listen = 'tls://x:1'",
-            "1:10: `listen`: tls:// is not supported yet: only tcp://, udp:// and unix: are",
+            "listen = 'quic://x:1'",
+            "1:10: `listen`: unknown scheme `quic`: there are tcp://, tls://, udp:// and unix:",
         ),
         ("listen = ['127.0.0.1:0', 'x']", "1:26: `listen`: `x` has no port: write x:7007"),
         (
@@ -130,6 +130,33 @@ fn what_else_can_be_wrong_with_a_file() {
         (
             "[[listener]]\nlisten = 'x:1'\nname = 'admin'",
             "3:8: `name`: `admin` means something else where sockets are passed",
+        ),
+        (
+            "listen = 'tls://x:1'\ncert = 'cert.pem'",
+            "1:10: tls://x:1 needs `cert` and `key`; to try it out, `volleyd --dev-cert DIR` makes \
+             both",
+        ),
+        (
+            "[[listener]]\nlisten = 'x:1'\ncert = 'cert.pem'",
+            "3:8: `cert` means nothing to tcp://x:1",
+        ),
+        (
+            "[[listener]]\nlisten = 'unix:@x'\nproxy-from = '10.0.0.0/8'",
+            "3:14: `proxy-from` means nothing to unix:@x",
+        ),
+        (
+            "key = 'key.pem'",
+            "1:7: `key` is given, and no listener speaks TLS: write tls:// before its address",
+        ),
+        (
+            "proxy-from = ['10.0.0.0/8', '10.0.0.0/33']",
+            "1:14: `proxy-from`: `10.0.0.0/33` is no network: write for example 10.0.0.0/8 or \
+             2001:db8::/32",
+        ),
+        (
+            "proxy-from = ['10.0.0.0/8', 5]",
+            "1:14: `proxy-from` can't be an integer: write for example proxy-from = \
+             [\"10.0.0.0/8\", \"192.0.2.7\"]",
         ),
         ("[limits]\nidle = 3", "1:2: unknown key `limits`"),
     ];

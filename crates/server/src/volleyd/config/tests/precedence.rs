@@ -53,10 +53,20 @@ fn every_setting_can_be_a_flag_a_variable_and_a_key() {
         };
         let default = shown(settings(&[], &[], ""));
         assert_eq!(default.1, "default", "{key}");
+        // What is of TLS is nothing without it, and that takes all of these.
+        let tls = [
+            ("VOLLEYD_LISTEN", "tls://127.0.0.1:1"),
+            ("VOLLEYD_CERT", "cert.pem"),
+            ("VOLLEYD_KEY", "key.pem"),
+        ];
+        let is_of_tls = ["cert", "key", "client-ca"].contains(&row.key);
+        let beside: Vec<_> =
+            tls.into_iter().filter(|(name, _)| is_of_tls && *name != variable).collect();
+        let with_variable = [&beside[..], &[(&variable, row.example)]].concat();
         let cases = [
-            (settings(&[&flag, row.example], &[], ""), format!("flag {flag}")),
-            (settings(&[], &[(&variable, row.example)], ""), variable.clone()),
-            (settings(&[], &[], &key), "volleyd.toml:1".to_owned()),
+            (settings(&[&flag, row.example], &beside, ""), format!("flag {flag}")),
+            (settings(&[], &with_variable, ""), variable.clone()),
+            (settings(&[], &beside, &key), "volleyd.toml:1".to_owned()),
         ];
         let [flag, variable, file] = cases.map(|(settings, origin)| {
             let found = shown(settings);
