@@ -26,6 +26,10 @@ pub(crate) struct Args {
     /// How many connections to hold, as far as the limit on open files allows
     #[arg(long, default_value_t = 9000, value_parser = parse_connections)]
     connections: usize,
+
+    /// Measure the daemon behind TLS as well
+    #[arg(long)]
+    tls: bool,
 }
 
 /// Measures and prints the table.
@@ -36,6 +40,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut targets = vec![Target::framed_echo()?];
     targets.extend(args.targets.targets()?);
+    let files = tempfile::tempdir().context("no place for a certificate")?;
+    if args.tls {
+        targets.extend(args.targets.tls_target(&files.path().join("tls"))?);
+    }
     let possible = descriptors::connections()?;
     ensure!(possible > 0, "the limit on open files allows no connection: raise it (ulimit -Hn)");
     let connections = args.connections.min(possible);
@@ -65,7 +73,7 @@ fn measure(target: &Target, connections: usize) -> Result<(f64, f64)> {
     let mut server = target.start(None)?;
     let before = resident_bytes(server.child.id())?;
     let mut command = own_command(["raw-idle"])?;
-    command.extend(raw_idle::Args::new(server.address, connections, target.reply_size).words());
+    command.extend(raw_idle::Args::new(server.address, connections, target).words());
     let mut peers = Child::spawn("the load", &command, None)?;
     peers.line(HOLD_WITHIN).map_err(|error| server.blame(error))?;
     thread::sleep(SETTLE);

@@ -51,8 +51,9 @@ pub(crate) fn parse(line: &str) -> Result<SocketAddrV4> {
         .with_context(|| format!("instead of where it listens it printed `{line}`"))?;
     match endpoint.parse::<Endpoint>()? {
         Endpoint::Tcp(Address::Socket(SocketAddr::V4(address)))
+        | Endpoint::Tls(Address::Socket(SocketAddr::V4(address)))
         | Endpoint::Udp(Address::Socket(SocketAddr::V4(address))) => Ok(address),
-        other => bail!("{other} is no endpoint of TCP or UDP on an IPv4 address"),
+        other => bail!("{other} is no endpoint of TCP, TLS or UDP on an IPv4 address"),
     }
 }
 
@@ -62,8 +63,9 @@ mod tests {
 
     #[test]
     fn reads_where_a_server_listens() {
-        for line in ["listening tcp://127.0.0.1:41231", "listening udp://127.0.0.1:41231"] {
-            assert_eq!(parse(line).unwrap(), SocketAddrV4::new(Ipv4Addr::LOCALHOST, 41231));
+        for scheme in ["tcp", "tls", "udp"] {
+            let address = parse(&format!("listening {scheme}://127.0.0.1:41231")).unwrap();
+            assert_eq!(address, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 41231));
         }
     }
 

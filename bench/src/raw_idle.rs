@@ -6,13 +6,22 @@
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
+use rustls::client::Resumption;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use socket2::{Domain, Socket, Type};
 use volley_proto::{HEAD_LEN, encode_data};
+
+use crate::target::Target;
 
 /// Payload bytes of the one frame.
 const SIZE: usize = 64;
@@ -37,28 +46,29 @@ pub(crate) struct Args {
     /// Payload bytes of each reply
     #[arg(long, default_value_t = SIZE)]
     reply_size: usize,
+    /// Speak TLS with a server whose certificate is signed by this one, in PEM
+    #[arg(long)]
+    ca: Option<PathBuf>,
 }
 
 impl Args {
-    /// `connections` to the server at `address`, whose replies have `reply_size` payload bytes,
-    /// or those of the frame.
-    pub(crate) fn new(
-        address: SocketAddrV4,
-        connections: usize,
-        reply_size: Option<usize>,
-    ) -> Self {
-        Self { address, connections, reply_size: reply_size.unwrap_or(SIZE) }
+    /// `connections` to the server at `address`, which is `target`.
+    pub(crate) fn new(address: SocketAddrV4, connections: usize, target: &Target) -> Self {
+        let reply_size = target.reply_size.unwrap_or(SIZE);
+        Self { address, connections, reply_size, ca: target.ca.clone() }
     }
 
     /// The same on a command line.
     pub(crate) fn words(&self) -> Vec<OsString> {
-        [
-            self.address.to_string(),
-            self.connections.to_string(),
-            format!("--reply-size={}", self.reply_size),
-        ]
-        .map(OsString::from)
-        .to_vec()
+        let mut words = vec![
+            self.address.to_string().into(),
+            self.connections.to_string().into(),
+            format!("--reply-size={}", self.reply_size).into(),
+        ];
+        if let Some(ca) = &self.ca {
+            words.extend(["--ca".into(), ca.into()]);
+        }
+        words
     }
 }
 
@@ -72,9 +82,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut frame = Vec::with_capacity(HEAD_LEN + SIZE);
     encode_data(&[b'x'; SIZE], &mut frame);
     let mut reply = vec![0; HEAD_LEN + args.reply_size];
+    let tls = args.ca.as_deref().map(client).transpose()?;
     let held = (0..args.connections)
         .map(|index| {
-            open(args.address, source(index)?, &frame, &mut reply)
+            let stream = open(args.address, source(index)?)?;
+            exchange(stream, tls.as_ref(), &frame, &mut reply)
                 .with_context(|| format!("connection {} of {}", index + 1, args.connections))
         })
         .collect::<Result<Vec<_>>>()?;
@@ -89,23 +101,51 @@ fn source(index: usize) -> Result<Ipv4Addr> {
     Ok(Ipv4Addr::from_bits(FIRST_SOURCE.to_bits() + step))
 }
 
-fn open(
-    address: SocketAddrV4,
-    source: Ipv4Addr,
-    frame: &[u8],
-    reply: &mut [u8],
-) -> Result<TcpStream> {
+fn open(address: SocketAddrV4, source: Ipv4Addr) -> Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     // The port is then chosen by connect, which knows the whole four-tuple, so that ports which
     // wait for the end of earlier connections to other servers can be used again.
     setsockopt(&socket, IpBindAddressNoPort, &true)?;
     socket.bind(&SocketAddrV4::new(source, 0).into()).context("cannot bind")?;
     socket.connect(&address.into()).context("cannot connect")?;
-    let mut stream = TcpStream::from(socket);
+    let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(REPLY_WITHIN))?;
-    stream.write_all(frame).context("cannot send")?;
-    stream.read_exact(reply).context("no whole reply (is --reply-size right?)")?;
     Ok(stream)
+}
+
+/// One frame there and one back. The client forgets a session then: nothing more comes over it.
+fn exchange(
+    mut stream: TcpStream,
+    tls: Option<&Arc<ClientConfig>>,
+    frame: &[u8],
+    reply: &mut [u8],
+) -> Result<TcpStream> {
+    let Some(config) = tls else {
+        frame_and_reply(&mut stream, frame, reply)?;
+        return Ok(stream);
+    };
+    let session = ClientConnection::new(Arc::clone(config), "localhost".try_into()?)?;
+    let mut stream = StreamOwned::new(session, stream);
+    frame_and_reply(&mut stream, frame, reply)?;
+    Ok(stream.into_parts().1)
+}
+
+fn frame_and_reply(stream: &mut (impl Read + Write), frame: &[u8], reply: &mut [u8]) -> Result<()> {
+    stream.write_all(frame).context("cannot send")?;
+    stream.flush().context("cannot send")?;
+    stream.read_exact(reply).context("no whole reply (is --reply-size right?)")
+}
+
+/// Makes each session anew, as those of thousands of clients would be.
+fn client(ca: &Path) -> Result<Arc<ClientConfig>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ca)?)?;
+    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
 }
 
 #[cfg(test)]
@@ -123,8 +163,10 @@ mod tests {
     #[test]
     fn reads_back_its_own_command_line() {
         let address = "127.0.0.1:7".parse().unwrap();
-        for reply_size in [None, Some(32)] {
-            let args = Args::new(address, 9000, reply_size);
+        for (reply_size, ca) in [(None, None), (Some(32), Some("/tmp/ca.pem".into()))] {
+            let mut target = Target::announcing("it", Vec::new());
+            (target.reply_size, target.ca) = (reply_size, ca);
+            let args = Args::new(address, 9000, &target);
             let line = std::iter::once("raw-idle".into()).chain(args.words());
             assert_eq!(Line::try_parse_from(line).unwrap().args, args);
         }

@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Context, Error, Result, ensure};
 
 use crate::child::{Child, own_command};
 use crate::words::{Other, Words};
@@ -55,11 +56,37 @@ impl Args {
         Ok(targets)
     }
 
+    /// The daemon behind TLS, if it is not left out, with a certificate of its own making in `files`.
+    ///
+    /// # Errors
+    ///
+    /// When the daemon has not been built, or makes none.
+    pub(crate) fn tls_target(&self, files: &Path) -> Result<Option<Target>> {
+        let Some(path) = program::own("volleyd", "--daemon", self.daemon.as_deref())? else {
+            return Ok(None);
+        };
+        let made = process::Command::new(&path).arg("--dev-cert").arg(files).output();
+        let made = made.with_context(|| format!("cannot run {}", path.display()))?;
+        ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr).trim());
+        let mut target = self.daemon_at("tls://127.0.0.1:0", "volleyd, TLS", path);
+        if let Command::Announces(command) = &mut target.command {
+            for (flag, file) in [("--cert", "cert.pem"), ("--key", "key.pem")] {
+                command.extend([flag.into(), files.join(file).into_os_string()]);
+            }
+        }
+        target.ca = Some(files.join("ca.pem"));
+        Ok(Some(target))
+    }
+
     fn daemon(&self, path: PathBuf) -> Target {
+        self.daemon_at("tcp://127.0.0.1:0", "volleyd", path)
+    }
+
+    fn daemon_at(&self, endpoint: &str, name: &str, path: PathBuf) -> Target {
         let mut command = vec![path.into_os_string()];
-        command.extend(["--listen", "tcp://127.0.0.1:0"].map(OsString::from));
+        command.extend(["--listen", endpoint].map(OsString::from));
         command.extend(self.daemon_args.filled(&[]));
-        Target { reply_size: self.reply_size, ..Target::announcing("volleyd", command) }
+        Target { reply_size: self.reply_size, ..Target::announcing(name, command) }
     }
 }
 
@@ -70,6 +97,8 @@ pub(crate) struct Target {
     pub(crate) name: String,
     /// Payload bytes of its replies; none when it echoes.
     pub(crate) reply_size: Option<usize>,
+    /// Who has signed its certificate, if it speaks TLS.
+    pub(crate) ca: Option<PathBuf>,
     command: Command,
 }
 
@@ -120,7 +149,8 @@ impl Target {
 
     /// A server that says where it listens.
     pub(crate) fn announcing(name: &str, command: Vec<OsString>) -> Self {
-        Self { name: name.to_owned(), reply_size: None, command: Command::Announces(command) }
+        let command = Command::Announces(command);
+        Self { name: name.to_owned(), reply_size: None, ca: None, command }
     }
 
     fn own<const N: usize>(name: &str, arguments: [&str; N]) -> Result<Self> {
@@ -160,6 +190,7 @@ impl From<&Other> for Target {
         Self {
             name: other.name.clone(),
             reply_size: None,
+            ca: None,
             command: Command::TakesPort(other.command.clone()),
         }
     }
