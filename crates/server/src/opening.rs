@@ -31,7 +31,7 @@ use crate::limits::connections::Permit;
 use crate::linger::linger;
 use crate::transport::{Socket, Transport};
 
-pub(crate) use attempt::open;
+pub(crate) use attempt::{enter_failure, open};
 pub(crate) use error::OpenError;
 pub(crate) use instead::Instead;
 pub(crate) use places::Places;
@@ -51,7 +51,7 @@ pub(crate) trait Opener: Clone + fmt::Debug + Send + Sync + 'static {
     /// Where there is nothing to be done or waited for: the stream. Else the socket again.
     fn open_at_once(&self, raw: Self::Raw) -> Result<Self::Stream, Self::Raw>;
 
-    /// Whether anything is taken from `peer`.
+    /// Whether anything is taken from `peer`, as accept(2) tells it.
     fn admit(&self, _peer: &Peer) -> Result<(), OpenError> {
         Ok(())
     }

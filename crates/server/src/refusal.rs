@@ -37,8 +37,7 @@ impl Refusals {
         Self { explains, lingering: Arc::new(Semaphore::new(LINGERING)), untold: 0, told_at: None }
     }
 
-    /// Refuses `stream`; `why` is for the peer and for the log. The lingering close is one of
-    /// `tasks`, unless too many are at it already.
+    /// Refuses `stream`; `why` is for the peer and for the log.
     pub(crate) fn refuse<O: Opener>(
         &mut self,
         stream: O::Raw,
@@ -47,36 +46,27 @@ impl Refusals {
         tasks: &TaskTracker,
     ) {
         self.tell(peer, why);
-        let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned() else {
-            self.close_at_once::<O>(&stream, why);
-            return;
-        };
-        let leave = leave(stream, self.busy::<O>(why));
-        tasks.spawn(async move {
-            leave.await;
-            drop(permit);
-        });
+        self.dismiss(stream, self.busy::<O>(why), tasks);
     }
 
     /// As [`refuse`](Self::refuse), but the descriptor is free again when this returns.
     pub(crate) fn refuse_at_once<O: Opener>(&mut self, stream: &O::Raw, peer: &Peer, why: Refusal) {
         self.tell(peer, why);
-        self.close_at_once::<O>(stream, why);
+        close_at_once(stream, &self.busy::<O>(why));
     }
 
-    /// Sends what fits, half-closes and throws away what has come, all without waiting. A peer
-    /// whose next bytes are still on their way may get a reset, and may read it before the ERROR.
-    fn close_at_once<O: Opener>(&self, stream: &O::Raw, why: Refusal) {
-        let socket = stream.socket();
-        let sent = socket.send(&self.busy::<O>(why)).and_then(|_| socket.shutdown(Shutdown::Write));
-        let mut discarded = [std::mem::MaybeUninit::uninit(); 4096];
-        // Bounded: a peer may send faster than we discard.
-        let rounds = if sent.is_ok() { 64 } else { 0 };
-        for _ in 0..rounds {
-            if !matches!(socket.recv(&mut discarded), Ok(1..)) {
-                break;
-            }
-        }
+    /// Closes `stream` behind this last word. The lingering close is one of `tasks`, unless too many
+    /// are at it already.
+    pub(crate) fn dismiss(&self, stream: impl Transport, farewell: Vec<u8>, tasks: &TaskTracker) {
+        let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned() else {
+            close_at_once(&stream, &farewell);
+            return;
+        };
+        let leave = leave(stream, farewell);
+        tasks.spawn(async move {
+            leave.await;
+            drop(permit);
+        });
     }
 
     /// What says why; nothing to a peer that can read none.
@@ -91,6 +81,21 @@ impl Refusals {
             warn!(refused = self.untold, %why, "refusing connections");
             self.untold = 0;
             self.told_at = Some(Instant::now());
+        }
+    }
+}
+
+/// Sends what fits, half-closes and throws away what has come, all without waiting. A peer whose
+/// next bytes are still on their way may get a reset, and may read it before the last word.
+fn close_at_once(stream: &impl Transport, farewell: &[u8]) {
+    let socket = stream.socket();
+    let sent = socket.send(farewell).and_then(|_| socket.shutdown(Shutdown::Write));
+    let mut discarded = [std::mem::MaybeUninit::uninit(); 4096];
+    // Bounded: a peer may send faster than we discard.
+    let rounds = if sent.is_ok() { 64 } else { 0 };
+    for _ in 0..rounds {
+        if !matches!(socket.recv(&mut discarded), Ok(1..)) {
+            break;
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::connection::Connection;
 use crate::limits::connections::{Full, Permit};
 use crate::limits::rate::Bucket;
 use crate::listener::{Accepted, Incoming};
-use crate::opening::{Arrival, Opener, open};
+use crate::opening::{Arrival, Opener, enter_failure, open};
 use crate::refusal::Refusals;
 use crate::roster::Roster;
 use crate::seat::Seat;
@@ -93,6 +93,10 @@ pub async fn serve_with<L: Listener, R: Responder>(
 
 /// Numbers connections over all listeners of the process, for the log.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
 
 /// A listener that is going to be served.
 #[derive(Debug)]
@@ -239,6 +243,13 @@ impl<L: Listener, R: Responder, F: Framing> Server<L, R, F> {
         if let Some(allowance) = &mut self.allowance {
             allowance.spend(1.0);
         }
+        if let Err(error) = self.opener.admit(&peer) {
+            enter_failure(&error, next_id(), &peer, Duration::ZERO, &self.roster);
+            let text = error.to_string();
+            let farewell = L::Opener::farewell(error.reason(), &text, F::HAS_CONTROL);
+            self.refusals.dismiss(raw, farewell, &self.tasks);
+            return;
+        }
         let permit = match self.permit(&peer) {
             Ok(permit) => permit,
             Err(full) => {
@@ -251,7 +262,7 @@ impl<L: Listener, R: Responder, F: Framing> Server<L, R, F> {
             // The peer has gone already; its first read will say so.
             debug!(%peer, %error, "cannot set the socket's options");
         }
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let id = next_id();
         let (responder, roster) = (self.responder.clone(), Arc::clone(&self.roster));
         match self.opener.open_at_once(raw) {
             Ok(stream) => {

@@ -111,7 +111,10 @@ fn a_header_may_come_byte_by_byte() {
 
 #[test]
 fn who_is_no_trusted_balancer_is_told_so_even_if_he_says_nothing() {
-    let server = start(Config::default());
+    // He takes no place from others.
+    let mut config = Config::default();
+    config.connections = ConnectionLimit::new(0);
+    let server = start(config);
     for sent in [V1, b""] {
         let mut peer = Peer::connect_from("127.0.0.9", server.address);
         peer.send(sent);

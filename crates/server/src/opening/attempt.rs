@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tracing::{Level, Span, debug, error_span, info, warn};
 
-use super::{Arrival, Handshake, Leave, OpenError, Opener, Stage, Unopened, leave};
-use crate::OpenFailure;
+use super::{Arrival, Handshake, Leave, OpenError, Opener, Stage, Unopened};
 use crate::roster::Roster;
 use crate::transport::Socket;
+use crate::{OpenFailure, Peer};
 
 /// Opens what was accepted, and enters into the books what comes of it. `None` if nothing does:
 /// then the log has the cause.
@@ -37,7 +37,8 @@ pub(crate) async fn open<O: Opener>(
                 return Some(stream);
             }
             Err(Unopened { error, leave }) => {
-                failed(&error, arrival, begun.elapsed(), roster);
+                let Arrival { id, peer, .. } = &*arrival;
+                enter_failure(&error, *id, peer, begun.elapsed(), roster);
                 leave
             }
         }
@@ -62,10 +63,6 @@ async fn attempt<O: Opener>(
     arrival: &mut Arrival,
     roster: &Roster,
 ) -> Result<O::Stream, Unopened> {
-    if let Err(error) = opener.admit(&arrival.peer) {
-        let farewell = O::farewell(error.reason(), &error.to_string(), arrival.has_control);
-        return Err(Unopened { error, leave: Some(leave(raw, farewell)) });
-    }
     poll_fn(|cx| raw.poll_spoken(cx)).await.map_err(OpenError::Io)?;
     arrival.stage = Stage::Place;
     let _place = roster.places.take(roster.config().max_handshakes).await;
@@ -89,22 +86,26 @@ fn opened(arrival: &Arrival, roster: &Roster) {
     });
     if tracing::enabled!(Level::DEBUG) {
         let Handshake { version, cipher, is_resumed } = handshake;
-        debug!(parent: &span(arrival), version, cipher, resumed = is_resumed, "handshake done");
+        debug!(parent: &span(arrival.id, &arrival.peer), version, cipher, resumed = is_resumed, "handshake done");
     }
 }
 
-fn failed(error: &OpenError, arrival: &Arrival, duration: Duration, roster: &Roster) {
+/// Enters into the books and into the log that a connection came to nothing.
+pub(crate) fn enter_failure(
+    error: &OpenError,
+    id: u64,
+    peer: &Peer,
+    duration: Duration,
+    roster: &Roster,
+) {
     let failure = error.failure();
     roster.book(|books| match failure {
         Ok(failure) => *books.open_failures.entry(failure).or_default() += 1,
         Err(refusal) => *books.refused.entry(refusal).or_default() += 1,
     });
     // As texts and not as displayed values: those would stand in the log without quotes.
-    let (reason, cause) = match failure {
-        Ok(failure) => (failure.to_string(), error.to_string()),
-        Err(_) => ("refused".to_owned(), error.to_string()),
-    };
-    let span = span(arrival);
+    let reason = failure.map_or_else(|_| "refused".to_owned(), |failure| failure.to_string());
+    let (span, cause) = (span(id, peer), error.to_string());
     match failure {
         // Whoever only looks whether the port is open does this.
         Ok(OpenFailure::Closed) => {
@@ -114,8 +115,7 @@ fn failed(error: &OpenError, arrival: &Arrival, duration: Duration, roster: &Ros
     }
 }
 
-fn span(arrival: &Arrival) -> Span {
-    let Arrival { id, peer, .. } = arrival;
+fn span(id: u64, peer: &Peer) -> Span {
     // Of the highest level: a filter that lets a line through must not hide whose it is.
     error_span!("connection", id, %peer, via = peer.via().map(tracing::field::display))
 }
