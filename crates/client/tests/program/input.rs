@@ -286,7 +286,7 @@ async fn what_is_longer_than_the_server_takes_is_never_sent() {
         let (answered, told) = bad(5, arguments, input).await;
         assert_eq!(answered, 0);
         let whole = !what.contains(" of ");
-        let hint = if whole { " (--chunk 64KiB splits it)" } else { "" };
+        let hint = if whole { " (--chunk 4 splits it)" } else { "" };
         assert_eq!(told, format!("{what} than the 5 bytes that the server takes{hint}"));
     }
     let (answered, told) = bad(5, &["--chunk", "6"], b"x").await;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use volley_cli::Exit;
+use volley_cli::{Exit, format_bytes};
 
 use crate::decode::DecodeError;
 use crate::failure::Failure;
@@ -16,7 +16,7 @@ pub(crate) enum InputError {
     Missing { path: PathBuf, source: io::Error },
     #[error("cannot read {place}: {source}")]
     Read { place: Place, source: io::Error },
-    #[error("{place} is longer than the {max} bytes that the server takes{}", hint_to_split(place))]
+    #[error("{place} is longer than the {max} bytes that the server takes{}", hint_to_split(place, *max))]
     TooLong { place: Place, max: usize },
     #[error("--chunk of {size} bytes is more than the {max} that the server takes")]
     ChunkTooLong { size: usize, max: usize },
@@ -67,10 +67,15 @@ impl fmt::Display for Place {
     }
 }
 
+/// The most that a hint proposes to split a stream into, in bytes.
+const CHUNK: usize = 64 << 10;
+
 /// What to do about a whole stream that is too long for a frame.
-fn hint_to_split(place: &Place) -> &'static str {
-    match place {
-        Place::Stdin | Place::File(_) => " (--chunk 64KiB splits it)",
-        _ => "",
+fn hint_to_split(place: &Place, max: usize) -> String {
+    match (place, max.min(CHUNK).checked_ilog2()) {
+        (Place::Stdin | Place::File(_), Some(power)) => {
+            format!(" (--chunk {} splits it)", format_bytes(1 << power))
+        }
+        _ => String::new(),
     }
 }

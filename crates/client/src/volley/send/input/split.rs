@@ -261,8 +261,7 @@ mod tests {
         check(Split::Whole, b"a\nb\0c", &["a\nb\0c"], None);
         check(Split::Whole, b"", &[""], None);
         check(Split::Whole, b"sixsix", &["sixsix"], None);
-        let told =
-            "stdin is longer than the 6 bytes that the server takes (--chunk 64KiB splits it)";
+        let told = "stdin is longer than the 6 bytes that the server takes (--chunk 4 splits it)";
         check(Split::Whole, b"sevenxx", &[], Some(told));
     }
 
