@@ -4,7 +4,6 @@ mod args;
 mod editor;
 mod link;
 
-use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -31,7 +30,7 @@ use crate::stdout::Stdout;
 use crate::wire::Wire;
 
 pub(crate) async fn run(args: ShellArgs, mut signals: Signals) -> Result<(), Failure> {
-    if !io::stdin().is_terminal() {
+    if !LineEditor::is_possible() {
         return send::run(args.into_send(), signals).await;
     }
     let wire = Wire::new(args.verbose).map(Arc::new);

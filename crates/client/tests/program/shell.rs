@@ -1,7 +1,11 @@
 //! `volley shell`: on a terminal, as somebody types at it, and elsewhere.
 
+use std::process::Stdio;
+
+use pty_process::Command;
 use rustix::process::Signal;
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
 use volley_proto::{Endpoint, MaxFrame, Reason, ReplyKind};
 
@@ -334,4 +338,36 @@ async fn elsewhere_it_reads_lines_as_send_does() {
         run_with(&mut command, b"a\n\nb").await
     };
     play(echoes, shell).await.printed("a\n\nb\n");
+}
+
+/// A shell whose program is started with something changed: one line, and its end.
+async fn one_line(change: impl FnOnce(Command) -> Command) -> (Terminal, Option<i32>) {
+    let home = tempfile::tempdir().unwrap();
+    let shell = async |to: Endpoint| {
+        let arguments = ["shell", "--timeout", "25s", "--to", &to.to_string()];
+        let mut terminal = Terminal::start_as(&home, &arguments, change);
+        terminal.until_shown("frames are read from the terminal; Ctrl-D ends them").await;
+        terminal.keys("hello\r").await;
+        terminal.keys(CTRL_D).await;
+        let code = terminal.end().await;
+        (terminal, code)
+    };
+    play(echoes, shell).await
+}
+
+/// As in a shell of Emacs.
+#[tokio::test]
+async fn on_a_terminal_that_cannot_edit_it_reads_lines_as_send_does() {
+    let (terminal, code) = one_line(|command| command.env("TERM", "dumb")).await;
+    assert_eq!(code, Some(0), "{}", terminal.shown());
+    assert!(terminal.shown().ends_with("\nhello\nhello"), "{}", terminal.shown());
+}
+
+#[tokio::test]
+async fn what_is_typed_can_go_to_a_file_or_a_pipe() {
+    let (terminal, code) = one_line(|command| command.stdout(Stdio::piped())).await;
+    assert_eq!(code, Some(0), "{}", terminal.shown());
+    let mut printed = String::new();
+    terminal.child.stdout.unwrap().read_to_string(&mut printed).await.unwrap();
+    assert_eq!(printed, "hello\n");
 }

@@ -21,7 +21,7 @@ const COLUMNS: NonZero<u16> = NonZero::new(100).unwrap();
 
 /// The program on a terminal of its own, with an empty home.
 pub(crate) struct Terminal {
-    child: Child,
+    pub(crate) child: Child,
     pty: Pty,
     screen: Parser,
 }
@@ -29,12 +29,21 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Starts the program with these arguments; `home` is where it keeps what it remembers.
     pub(crate) fn start(home: &TempDir, arguments: &[&str]) -> Self {
+        Self::start_as(home, arguments, |command| command)
+    }
+
+    /// The same, with something changed.
+    pub(crate) fn start_as(
+        home: &TempDir,
+        arguments: &[&str],
+        change: impl FnOnce(Command) -> Command,
+    ) -> Self {
         let (pty, pts) = pty_process::open().unwrap();
         pty.resize(Size::new(ROWS.get(), COLUMNS.get())).unwrap();
         let command = Command::new(env!("CARGO_BIN_EXE_volley")).args(arguments);
         let command = command.env("HOME", home.path()).env("TERM", "xterm");
         let command = command.env_remove("VOLLEY_TO").env_remove("XDG_STATE_HOME");
-        let child = command.kill_on_drop(true).spawn(pts).unwrap();
+        let child = change(command).kill_on_drop(true).spawn(pts).unwrap();
         Self { child, pty, screen: Parser::new(ROWS, COLUMNS, 0) }
     }
 

@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::{env, fs, io, thread};
 
-use rustix::stdio::stdin;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::stdio::{stdin, stdout};
+use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcsetattr};
 use rustyline::config::Config;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
@@ -17,6 +17,9 @@ use tokio::sync::mpsc;
 
 /// Lines that are remembered.
 const REMEMBERED: usize = 1000;
+
+/// Terminals, by their `TERM`, that show what they get and nothing more.
+const LIMITED: [&str; 3] = ["cons25", "dumb", "emacs"];
 
 /// Ends what the editor asks of a terminal: to say what is pasted (xterm's mode 2004).
 const NO_BRACKETED_PASTE: &str = "\x1b[?2004l";
@@ -46,6 +49,14 @@ pub(super) struct LineEditor {
 }
 
 impl LineEditor {
+    /// Whether lines can be edited here: somebody types, and sees it on a terminal that can be told
+    /// to go back.
+    pub(super) fn is_possible() -> bool {
+        let is_limited =
+            env::var_os("TERM").is_some_and(|term| LIMITED.iter().any(|limited| term == *limited));
+        isatty(stdin()) && isatty(stdout()) && !is_limited
+    }
+
     /// Starts the editor. Without a place for its history it has none.
     ///
     /// # Errors
