@@ -191,6 +191,9 @@ pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Erro
         }
         _ => return Err(Error::Unsupported { endpoint: endpoint.clone() }),
     };
+    if let Some(tap) = &options.tap {
+        tap.connected(&stream);
+    }
     let hello = options.hello.as_ref().filter(|_| options.framing == Framing::Frames);
     let Some(hello) = hello else {
         let (reply, max_frame) = (options.reply, options.max_frame);

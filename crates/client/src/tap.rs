@@ -4,12 +4,19 @@ use std::fmt;
 
 use volley_proto::Control;
 
+use crate::stream::Stream;
+
 /// Sees every frame of a connection, in both directions, control frames included. Set it as
 /// [`Options::tap`](crate::Options::tap), to show a conversation or to record it.
 ///
 /// It is called where a frame is handed over to be written, and where a whole frame has come in;
 /// the connection waits for it.
 pub trait Tap: fmt::Debug + Send + Sync {
+    /// A connection has been made, TLS included, and nothing has passed over it yet.
+    fn connected(&self, stream: &Stream) {
+        let _ = stream;
+    }
+
     /// A frame, or the end of all frames in this direction.
     fn pass(&self, direction: Direction, passing: Passing<'_>);
 }

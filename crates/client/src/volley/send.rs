@@ -106,7 +106,6 @@ fn volley<'a>(
     output: &'a mut Output,
 ) -> Volley<'a> {
     let wanted = args.reply.map(ReplyKind::from);
-    let wire = Wire::new(args.verbose).map(Arc::new);
     let mut options = Options::default();
     options.connect_timeout = args.timeout;
     options.reply_timeout = args.timeout;
@@ -114,7 +113,7 @@ fn volley<'a>(
     options.hello = (!args.no_hello).then(|| Hello { wanted, name: "volley send".to_owned() });
     options.framing = args.framing;
     approach.apply(&mut options);
-    options.tap = wire.clone().map(|wire| wire as Arc<dyn Tap>);
+    options.tap = Wire::new(args.verbose).map(|wire| Arc::new(wire) as Arc<dyn Tap>);
     let check = match args.expect {
         _ if args.no_check => Check::Nothing,
         Some(expectation) => Check::Expected(expectation),
@@ -136,7 +135,6 @@ fn volley<'a>(
         outbound,
         inbound,
         flight,
-        wire,
         longest: args.deadline.unwrap_or(Duration::MAX),
         is_connected: false,
     })

@@ -33,11 +33,10 @@ pub(crate) async fn run(args: ShellArgs, mut signals: Signals) -> Result<(), Fai
     if !LineEditor::is_possible() {
         return send::run(args.into_send(), signals).await;
     }
-    let wire = Wire::new(args.verbose).map(Arc::new);
     let mut options = args.terms.options("volley shell", args.timeout);
     args.connect.approach([&args.to], tell)?.apply(&mut options);
-    options.tap = wire.clone().map(|wire| wire as Arc<dyn Tap>);
-    let mut link = Link::new(args.to.clone(), args.terms, options, wire);
+    options.tap = Wire::new(args.verbose).map(|wire| Arc::new(wire) as Arc<dyn Tap>);
+    let mut link = Link::new(args.to.clone(), args.terms, options);
     let agreed = tokio::select! {
         agreed = link.open() => agreed?,
         signal = signals.next() => return Err(signal),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use volley_cli::{format_duration, printable};
-use volley_client::{Direction, Handshake, Passing, StreamAddress, Tap};
+use volley_client::{Direction, Passing, Stream, StreamAddress, Tap};
 use volley_proto::Control;
 
 use crate::dump;
@@ -26,28 +26,6 @@ impl Wire {
     /// Shows what is no frame.
     pub(crate) fn note(&self, what: &str) {
         self.show('*', &printable(what), "");
-    }
-
-    /// Shows where a connection leads.
-    pub(crate) fn note_connection(
-        &self,
-        local: io::Result<StreamAddress>,
-        peer: io::Result<StreamAddress>,
-    ) {
-        match (local, peer) {
-            // There is nothing to say of it.
-            (Ok(StreamAddress::Unix(None)), Ok(peer)) => self.note(&format!("connected to {peer}")),
-            (Ok(local), Ok(peer)) => self.note(&format!("connected from {local} to {peer}")),
-            _ => {}
-        }
-    }
-
-    /// Shows what came of a TLS handshake, if there was one.
-    pub(crate) fn note_handshake(&self, handshake: Option<&Handshake>) {
-        if let Some(handshake) = handshake {
-            let ms = handshake.took.as_secs_f64() * 1e3;
-            self.note(&format!("{handshake} in {ms:.3} ms"));
-        }
     }
 
     /// Shows bytes that are not a frame of their own.
@@ -80,6 +58,19 @@ impl Wire {
 const MARGIN: &str = "                ";
 
 impl Tap for Wire {
+    fn connected(&self, stream: &Stream) {
+        match (stream.local_addr(), stream.peer_addr()) {
+            // There is nothing to say of it.
+            (Ok(StreamAddress::Unix(None)), Ok(peer)) => self.note(&format!("connected to {peer}")),
+            (Ok(local), Ok(peer)) => self.note(&format!("connected from {local} to {peer}")),
+            _ => {}
+        }
+        if let Some(handshake) = stream.handshake() {
+            let ms = handshake.took.as_secs_f64() * 1e3;
+            self.note(&format!("{handshake} in {ms:.3} ms"));
+        }
+    }
+
     fn pass(&self, direction: Direction, passing: Passing<'_>) {
         let mark = mark(direction);
         match passing {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use volley_client::{Direction, Error, Options, Passing, Tap};
+use volley_client::{Direction, Error, Options, Passing, Stream, Tap};
 use volley_proto::{Control, Reason, ReplyKind};
 
 use crate::scripted::{Peer, play};
@@ -13,6 +13,11 @@ use crate::{connect, patient, silent};
 struct Notes(Mutex<Vec<String>>);
 
 impl Tap for Notes {
+    fn connected(&self, stream: &Stream) {
+        assert_ne!(stream.peer_addr().unwrap(), stream.local_addr().unwrap());
+        self.0.lock().unwrap().push("* connected".to_owned());
+    }
+
     fn pass(&self, direction: Direction, passing: Passing<'_>) {
         let mark = if direction == Direction::Out { '>' } else { '<' };
         let what = match passing {
@@ -55,6 +60,7 @@ async fn a_tap_sees_every_frame_in_both_directions() {
     })
     .await;
     let expected = [
+        "* connected",
         "> HELLO",
         "< WELCOME",
         "> 1 one",
@@ -81,7 +87,7 @@ async fn a_tap_sees_why_a_connection_is_refused() {
         assert!(matches!(refused, Err(Error::Refused { .. })), "{refused:?}");
     })
     .await;
-    assert_eq!(*notes.0.lock().unwrap(), ["> HELLO", "< ERROR busy"]);
+    assert_eq!(*notes.0.lock().unwrap(), ["* connected", "> HELLO", "< ERROR busy"]);
 }
 
 #[tokio::test]

@@ -118,6 +118,7 @@ async fn v_shows_the_wire_frame_by_frame_control_frames_included() {
     let ended = ended.await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let shown = shown(&ended);
+    assert!(shown[0].starts_with("* connected from 127.0.0.1:"), "{}", ended.stderr);
     let expected = [
         "> HELLO any reply: volley send",
         "< WELCOME echo, max_frame 100",

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use volley_cli::{Exit, format_duration};
 use volley_client::advice::{exit, with_hint};
 use volley_client::flags::Approach;
-use volley_client::{Error, Hello, Options, open};
+use volley_client::{Error, Hello, Options, Tap, open};
 use volley_proto::{Control, Endpoint, Text};
 
 use super::conversation::{Awaited, Conversation, Incoming};
@@ -151,12 +151,9 @@ impl<'a> Player<'a> {
         let mut options = Options::default();
         options.connect_timeout = self.timeout;
         options.hello = None;
+        options.tap = self.wire.clone().map(|wire| wire as Arc<dyn Tap>);
         self.approach.apply(&mut options);
         let opened = connecting(to, self.timeout, open(to, &options)).await?;
-        if let Some(wire) = &self.wire {
-            wire.note_connection(opened.stream.local_addr(), opened.stream.peer_addr());
-            wire.note_handshake(opened.stream.handshake().as_ref());
-        }
         Ok(self.conversation.insert(Conversation::new(opened, self.wire.clone())))
     }
 

@@ -1,6 +1,5 @@
 //! A volley from its first frame to its last reply, over as many connections as it takes.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -13,7 +12,6 @@ use super::outbound::Outbound;
 use super::retry::{NextTry, Retry, is_idle_end};
 use crate::failure::{Failure, tell};
 use crate::patience::connecting;
-use crate::wire::Wire;
 
 /// How long the input may take to end after the server has closed with nothing in flight. Without
 /// it, who is first would decide over the exit code.
@@ -30,7 +28,6 @@ pub(crate) struct Session<'a> {
     pub(crate) outbound: Outbound,
     pub(crate) inbound: Inbound<'a>,
     pub(crate) flight: &'a Flight,
-    pub(crate) wire: Option<Arc<Wire>>,
     /// No attempt at connecting takes longer, whatever it may take by itself.
     pub(crate) longest: Duration,
     /// There is a connection, on which frames are sent.
@@ -95,12 +92,7 @@ impl Session<'_> {
         let (endpoint, options) = (&self.endpoint, &self.options);
         let connect = Connection::connect(endpoint, options);
         let longest = options.connect_timeout.min(self.longest);
-        let connected = connecting(endpoint, longest, connect).await?;
-        if let Some(wire) = &self.wire {
-            wire.note_connection(connected.local_addr(), connected.peer_addr());
-            wire.note_handshake(connected.handshake());
-        }
-        Ok(connected)
+        connecting(endpoint, longest, connect).await
     }
 
     /// Sends and receives until both are done, or one has failed.

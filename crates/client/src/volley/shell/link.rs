@@ -1,7 +1,6 @@
 //! The connection of a shell: opened when it is needed, and again after it was lost.
 
 use std::future::pending;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use volley_client::{Arrival, Connection, Error, Options, Receiver, Sender};
@@ -10,7 +9,6 @@ use volley_proto::{Endpoint, MaxFrame, ReplyKind};
 use crate::failure::Failure;
 use crate::patience::connecting;
 use crate::terms::Terms;
-use crate::wire::Wire;
 
 /// How to reach the server, and the connection to it while there is one.
 #[derive(Debug)]
@@ -18,7 +16,6 @@ pub(super) struct Link {
     endpoint: Endpoint,
     terms: Terms,
     options: Options,
-    wire: Option<Arc<Wire>>,
     halves: Option<Halves>,
 }
 
@@ -38,13 +35,8 @@ pub(super) struct Agreed {
 }
 
 impl Link {
-    pub(super) fn new(
-        endpoint: Endpoint,
-        terms: Terms,
-        options: Options,
-        wire: Option<Arc<Wire>>,
-    ) -> Self {
-        Self { endpoint, terms, options, wire, halves: None }
+    pub(super) fn new(endpoint: Endpoint, terms: Terms, options: Options) -> Self {
+        Self { endpoint, terms, options, halves: None }
     }
 
     /// Opens a connection.
@@ -55,10 +47,6 @@ impl Link {
     pub(super) async fn open(&mut self) -> Result<Agreed, Failure> {
         let connect = Connection::connect(&self.endpoint, &self.options);
         let connection = connecting(&self.endpoint, self.options.connect_timeout, connect).await?;
-        if let Some(wire) = &self.wire {
-            wire.note_connection(connection.local_addr(), connection.peer_addr());
-            wire.note_handshake(connection.handshake());
-        }
         let agreed = Agreed { reply: connection.reply_kind(), max_frame: connection.max_frame() };
         self.terms.check(agreed.reply)?;
         let (sender, receiver) = connection.split();
