@@ -9,7 +9,6 @@ mod answered;
 mod child;
 mod client;
 mod comparison;
-mod cpu_time;
 mod descriptors;
 mod fairness;
 mod flood;
@@ -32,6 +31,7 @@ mod report;
 mod rss;
 mod server;
 mod stats;
+mod stopped;
 mod target;
 mod udp;
 mod words;
@@ -74,7 +74,7 @@ enum Mode {
     /// The server of datagrams that people write first: Tokio, recv_from and send_to
     #[command(hide = true)]
     PlainUdp(listening::Args),
-    /// The limit of a load generator for datagrams: sends many at once, counts what comes back
+    /// Fills the queue of a server that it has stopped, and counts what comes back afterwards
     #[command(hide = true)]
     RawUdpLoad(raw_udp_load::Args),
     /// The limit of a load generator: sends batches, counts bytes

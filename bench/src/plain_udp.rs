@@ -10,8 +10,8 @@ use volley_proto::{Endpoint, LONGEST_DATAGRAM};
 
 use crate::listening;
 
-/// Bytes that the kernel is asked to hold.
-const QUEUE_LEN: usize = 4 << 20;
+/// Bytes that the kernel is asked to hold, as for the daemon's.
+pub(crate) const QUEUE_LEN: usize = 4 << 20;
 
 /// Serves on one thread until the process is ended.
 ///

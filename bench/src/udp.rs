@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result};
+use clap::ValueEnum;
 
 use crate::answered::Answered;
 use crate::child::{Child, own_command};
@@ -12,14 +13,17 @@ use crate::comparison::{self, Contender, Trial, parse_seconds};
 use crate::grid::Grid;
 use crate::target::{Running, Target};
 use crate::words::Words;
-use crate::{cpu_time, program, raw_udp_load};
+use crate::{program, raw_udp_load, report};
 
-/// The loads that are measured unless told otherwise: one client with many datagrams under way,
-/// several with several, many with few, and one after the other.
-const LOADS: &str = "1,64,64 16,16,64 64,4,64 64,1,64 1,1,64";
+/// The loads that are measured unless told otherwise: from one client to one datagram of each.
+const LOADS: &str = "1,64,64 16,16,64 64,4,64 64,1,64";
 
-/// How long the load may take besides measuring: to notice that no reply comes.
+/// How long the load may take besides the server's answering: to send, mostly, which takes longer
+/// than that.
 const SPARE: Duration = Duration::from_secs(60);
+
+/// As many times as long as the answering.
+const TIMES: u32 = 20;
 
 /// What to compare, and under which loads.
 #[derive(Debug, clap::Args)]
@@ -32,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ARGUMENTS", allow_hyphen_values = true, default_value = "")]
     daemon_args: Words,
 
-    /// The loads, separated by blanks, each as CLIENTS,PIPELINE,SIZE
+    /// The loads, separated by blanks, each as CLIENTS,ROW,SIZE
     #[arg(long, value_name = "LOADS", default_value = LOADS)]
     grid: Grid,
 
@@ -40,18 +44,22 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
 
-    /// How long each measurement takes
-    #[arg(long, default_value = "1", value_parser = parse_seconds)]
+    /// How long the server answers in each measurement
+    #[arg(long, default_value = "0.5", value_parser = parse_seconds)]
     seconds: Duration,
 
-    /// Has clients send their datagrams joined, so that they arrive as from a card that joins them
+    /// How the datagrams of a row arrive; both, one after the other, when not given
     #[arg(long)]
-    joined: bool,
+    arrival: Option<Arrival>,
+}
 
-    /// Divides by the CPU time of the server in place of the time that went by: what it could answer
-    /// if the load were no limit
-    #[arg(long)]
-    cpu_time: bool,
+/// How datagrams of one client arrive that it has sent in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Arrival {
+    /// each by itself
+    Apart,
+    /// up to 64 as one, as from a network card that joins them
+    Joined,
 }
 
 /// Measures and prints the tables.
@@ -67,20 +75,29 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         command.extend(args.daemon_args.filled(&[]));
         Target::announcing("volleyd", command)
     });
-    let Args { joined, cpu_time, .. } = *args;
-    let datagrams = |target| Datagrams { target, joined, cpu_time };
-    let plain = datagrams(Target::plain_udp()?);
-    let daemon: Vec<_> = daemon.map(datagrams).into_iter().collect();
     let comparison =
         comparison::Args { grid: args.grid.clone(), rounds: args.rounds, seconds: args.seconds };
-    comparison::run(&comparison, &plain, &daemon)
+    for &arrival in Arrival::value_variants() {
+        if args.arrival.is_some_and(|only| only != arrival) {
+            continue;
+        }
+        let how = match arrival {
+            Arrival::Apart => "Each datagram arrives by itself:",
+            Arrival::Joined => "Datagrams of a row arrive joined:",
+        };
+        report::print(&format_args!("{how}\n\n"))?;
+        let plain = Datagrams { target: Target::plain_udp()?, arrival };
+        let daemon = daemon.clone().map(|target| Datagrams { target, arrival });
+        comparison::run(&comparison, &plain, daemon.as_slice())?;
+        report::print(&"\n")?;
+    }
+    Ok(())
 }
 
 /// A server of datagrams under comparison.
 struct Datagrams {
     target: Target,
-    joined: bool,
-    cpu_time: bool,
+    arrival: Arrival,
 }
 
 impl Contender for Datagrams {
@@ -102,14 +119,11 @@ impl Datagrams {
     fn drive(&self, server: &Running, trial: &Trial<'_>) -> Result<f64> {
         let &Trial { load, time, cpus } = trial;
         let mut command = own_command(["raw-udp-load"])?;
-        command.extend(raw_udp_load::Args::new(server.address, load, time, self.joined).words());
-        let before = cpu_time::of(server.child.id())?;
-        let line = Child::spawn("the load", &command, cpus.load)?.line(time + SPARE)?;
+        let (process, joined) = (server.child.id(), self.arrival == Arrival::Joined);
+        let load = raw_udp_load::Args::new(server.address, process, load, time, joined);
+        command.extend(load.words());
+        let line = Child::spawn("the load", &command, cpus.load)?.line(time * TIMES + SPARE)?;
         let Answered { datagrams, time } = line.parse().map_err(Error::msg)?;
-        let time = match self.cpu_time {
-            true => cpu_time::of(server.child.id())? - before,
-            false => time,
-        };
         Ok(datagrams as f64 / time.as_secs_f64())
     }
 }
