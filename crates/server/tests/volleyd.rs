@@ -153,7 +153,7 @@ fn wrong_usage_exits_with_2_and_says_what_is_wrong() {
         (&["--listen", "127.0.0.1"], "127.0.0.1:7007"),
         (&["--listen", "127.0.0.1:70000"], "70000"),
         (&["--listen", "::1:0"], "brackets"),
-        (&["--listen", "tls://127.0.0.1:0"], "tls:// is not supported yet"),
+        (&["--listen", "sctp://127.0.0.1:0"], "unknown scheme `sctp`"),
         (&["--listen", "unix:"], "names no socket"),
         (&["--admin", ""], "--admin"),
         (&["--admin", "127.0.0.1"], "127.0.0.1:7007"),
