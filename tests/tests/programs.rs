@@ -66,7 +66,10 @@ async fn a_frame_beyond_the_daemons_limit_is_bad_data() {
     let daemon = Daemon::start(&["--max-frame", "10B"]).await;
     let ended = send(&daemon, &["ten bytes.", "eleven byte"], b"").await;
     assert_eq!((ended.code, &ended.stdout[..]), (Some(65), &b"ten bytes.\n"[..]));
-    assert_eq!(ended.stderr, "volley: frame of 11 bytes exceeds the limit of 10\n");
+    assert_eq!(
+        ended.stderr,
+        "volley: argument 2 is longer than the 10 bytes that the server takes\n"
+    );
     let ended = send(&daemon, &["--no-hello", "ten bytes.", "eleven byte"], b"").await;
     assert_eq!((ended.code, &ended.stdout[..]), (Some(65), &b"ten bytes.\n"[..]));
     let told = "volley: refused by the server after 1 frame: too large: frame of 11 bytes exceeds \
