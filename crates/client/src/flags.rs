@@ -15,29 +15,40 @@ use crate::{Framing, Options, ProxyHeader, Tls, TlsOptions, TlsSetupError};
 /// How connections are made.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ConnectFlags {
-    /// Trust the certificates in this file (PEM), of CAs or of the server itself, in place of the
-    /// system's
+    /// Trust the certificates in this file
+    ///
+    /// In PEM, of CAs or of the server itself, in place of the system's.
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
     pub ca: Option<PathBuf>,
 
-    /// The client's certificate (PEM), for a server that wants one
+    /// The client's certificate
+    ///
+    /// In PEM, for a server that wants one.
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
     pub cert: Option<PathBuf>,
 
-    /// Its private key (PEM) [default: in the file of --cert]
+    /// Its private key
+    ///
+    /// In PEM. [default: in the file of --cert]
     #[arg(long, value_name = "FILE", requires = "cert", help_heading = "TLS")]
     pub key: Option<PathBuf>,
 
-    /// The name that the server's certificate must be for [default: the endpoint's host]
+    /// Whom the server's certificate must name
+    ///
+    /// [default: the endpoint's host]
     #[arg(long, value_name = "NAME", help_heading = "TLS")]
     pub server_name: Option<String>,
 
-    /// Send a PROXY header first, as a balancer would: v1 or v2, with =SOURCE or =SOURCE,DESTINATION
-    /// in place of the connection's own addresses
+    /// Send a PROXY header first, v1 or v2
+    ///
+    /// As a balancer would. With =SOURCE or =SOURCE,DESTINATION these take the place of the
+    /// connection's own addresses.
     #[arg(long, value_name = "VERSION", help_heading = "Connections")]
     pub proxy_header: Option<ProxyHeader>,
 
-    /// Take any certificate: whoever is in between can read and change everything
+    /// Take any certificate
+    ///
+    /// Whoever is in between can read and change everything.
     #[arg(long, conflicts_with = "ca", help_heading = "TLS")]
     pub insecure: bool,
 }

@@ -109,8 +109,9 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "ADDRESSES", help_heading = "Target")]
     pub(crate) source: Option<Sources>,
 
-    /// How frames stand in the bytes of a connection; raw says no HELLO, and replies are told by
-    /// their lengths
+    /// How frames stand in the bytes
+    ///
+    /// Of a connection; raw says no HELLO, and replies are told by their lengths.
     #[arg(long, value_enum, value_name = "FRAMING", default_value = "frames")]
     #[arg(help_heading = "Target")]
     pub(crate) framing: Framing,

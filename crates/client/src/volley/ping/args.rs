@@ -36,7 +36,9 @@ Exit codes:
 Signals:
   SIGQUIT   (Ctrl-\\) shows on stderr how it stands")]
 pub(crate) struct PingArgs {
-    /// How many pings; without it, until Ctrl-C or --deadline
+    /// How many pings
+    ///
+    /// Without it they go on until Ctrl-C or --deadline.
     #[arg(short, long, value_name = "N", value_parser = parse_pings)]
     pub(crate) count: Option<NonZeroU64>,
 
@@ -81,7 +83,9 @@ pub(crate) struct PingArgs {
     #[command(flatten)]
     terms: Terms,
 
-    /// How pings stand in the bytes of the connection; raw says no HELLO
+    /// How pings stand in the bytes
+    ///
+    /// Of the connection; raw says no HELLO.
     #[arg(long, value_enum, value_name = "FRAMING", default_value = "frames")]
     pub(crate) framing: Framing,
 

@@ -62,16 +62,18 @@ pub(crate) struct SendArgs {
     #[arg(long)]
     pub(crate) no_hello: bool,
 
-    /// How frames stand in the bytes of the connection; raw says no HELLO
+    /// How frames stand in the bytes
+    ///
+    /// Of the connection; raw says no HELLO.
     #[arg(long, value_enum, value_name = "FRAMING", default_value = "frames")]
     pub(crate) framing: Framing,
 
     #[command(flatten)]
     pub(crate) connect: ConnectFlags,
 
-    /// Half-close behind the last frame, not the last reply
+    /// Half-close behind the last frame
     ///
-    /// For servers that answer when all is said.
+    /// Not behind the last reply: for servers that answer when all is said.
     #[arg(long)]
     pub(crate) half_close: bool,
 

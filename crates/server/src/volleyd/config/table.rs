@@ -243,7 +243,7 @@ settings! {
             reloadable: true,
             default: "off",
             example: "/etc/volleyd/cert.pem",
-            brief: "Certificate of tls:// listeners, in PEM",
+            brief: "Certificate for tls://",
             help: "The certificate of tls:// listeners, in PEM, with those that sign it behind it",
         }
         key: Option<FilePath> {
@@ -271,7 +271,7 @@ settings! {
             reloadable: true,
             default: "off",
             example: "10.0.0.0/8,192.0.2.7",
-            brief: "Require PROXY headers, from these",
+            brief: "Balancers with PROXY",
             help: "Balancers, as networks: TCP and TLS listeners then require a PROXY header, version \
                    1 or 2, and take it, and connections, from nobody else",
         }
