@@ -337,7 +337,7 @@ settings! {
             reloadable: true,
             default: "10s",
             example: "3s",
-            brief: "For PROXY header and TLS handshake",
+            brief: "Time for the handshake",
             help: "How long a new connection may take for its PROXY header and its TLS handshake, \
                    with the wait for its turn",
         }
