@@ -100,16 +100,8 @@ fn run(plan: Plan) -> Outcome {
 fn filled(outcome: &Outcome) -> BTreeMap<Column, u64> {
     let ledger = &outcome.total.run.ledger;
     assert_eq!((ledger.sent(), ledger.imbalance()), (100, 0), "{ledger:?}");
-    let columns = [
-        Column::Ok,
-        Column::Corrupt,
-        Column::Duplicate,
-        Column::Reordered,
-        Column::Misrouted,
-        Column::Late,
-    ];
-    let all = columns.into_iter().chain(Loss::ALL.map(Column::Lost));
-    all.map(|column| (column, ledger.count(column))).filter(|&(_, frames)| frames > 0).collect()
+    let counts = Column::all().map(|column| (column, ledger.count(column)));
+    counts.filter(|&(_, frames)| frames > 0).collect()
 }
 
 #[test]

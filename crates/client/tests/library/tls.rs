@@ -7,10 +7,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 use volley_client::advice::{exit, with_hint};
 use volley_client::{Connection, Error, Options, Tls, TlsFault, TlsOptions, TlsSetupError};
-use volley_proto::{Endpoint, Reason, ReplyKind};
+use volley_proto::{Reason, ReplyKind};
 
 use crate::scripted::{self, Peer, within};
-use crate::tls_server::{Authority, Identity, Server, accept, listen, serve_all};
+use crate::tls_server::{Authority, Identity, Server, accept, listen, play};
 use crate::{connect, hasty, patient, silent};
 
 /// Options that trust the certificates of a file.
@@ -24,18 +24,6 @@ fn with(tls: &TlsOptions) -> Options {
     let mut options = patient();
     options.tls = Some(tls.build().unwrap());
     options
-}
-
-/// Lets a server serve every connection while `client` is given its endpoint.
-async fn play<T>(acceptor: TlsAcceptor, client: impl AsyncFnOnce(Endpoint) -> T) -> T {
-    let (listener, endpoint) = listen().await;
-    within(async {
-        tokio::select! {
-            () = serve_all(&listener, &acceptor) => unreachable!(),
-            outcome = client(endpoint) => outcome,
-        }
-    })
-    .await
 }
 
 /// The fault with which connecting to a server fails.

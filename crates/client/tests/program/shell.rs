@@ -42,21 +42,25 @@ async fn echoes(mut peer: Peer) {
     peer.echo_all().await;
 }
 
+/// Echoes frames as these, and gets no others.
+fn echoes_only(frames: &[&str]) -> impl AsyncFnOnce(Peer) {
+    async move |mut peer: Peer| {
+        peer.greet(ReplyKind::Echo).await;
+        for frame in frames {
+            assert_eq!(peer.payload().await, frame.as_bytes());
+            peer.reply(frame.as_bytes()).await;
+        }
+        assert_eq!(peer.until_closed().await, b"");
+    }
+}
+
 #[tokio::test]
 async fn each_line_is_a_frame_and_its_reply_is_shown_with_its_time() {
-    let server = async |mut peer: Peer| {
-        peer.greet(ReplyKind::Echo).await;
-        for expected in ["hello world", "", "with \u{e9}"] {
-            let payload = peer.payload().await;
-            assert_eq!(payload, expected.as_bytes());
-            peer.reply(&payload).await;
-        }
-        peer.until_closed().await;
-    };
-    shell(&[], server, async |terminal| {
+    let lines = ["hello world", "", "with \u{e9}"];
+    shell(&[], echoes_only(&lines), async |terminal| {
         terminal.until_at("> ").await;
         assert!(terminal.shown().contains(": echo, frames of up to 1MiB; Ctrl-D ends\n"));
-        for line in ["hello world", "", "with \u{e9}"] {
+        for line in lines {
             terminal.line(line).await;
             terminal.until_shown(&format!("> {line}\n{line}  ")).await;
         }
@@ -64,9 +68,7 @@ async fn each_line_is_a_frame_and_its_reply_is_shown_with_its_time() {
         let shown = terminal.shown();
         let times = shown.lines().filter(|line| line.ends_with(" ms")).count();
         assert_eq!(times, 3, "{shown}");
-        terminal.until_at("> ").await;
-        terminal.keys(CTRL_D).await;
-        assert_eq!(terminal.end().await, Some(0));
+        assert_eq!(terminal.leave().await, Some(0));
         assert!(terminal.is_as_it_was());
     })
     .await;
@@ -82,9 +84,7 @@ async fn lines_that_come_at_once_are_sent_one_after_the_other() {
         for line in ["one", "two", "three"] {
             terminal.until_shown(&format!("> {line}\n{line}  ")).await;
         }
-        terminal.until_at("> ").await;
-        terminal.keys(CTRL_D).await;
-        assert_eq!(terminal.end().await, Some(0));
+        assert_eq!(terminal.leave().await, Some(0));
     })
     .await;
 }
@@ -92,25 +92,14 @@ async fn lines_that_come_at_once_are_sent_one_after_the_other() {
 /// As a terminal sends them that says what is pasted: they can be looked at before they are sent.
 #[tokio::test]
 async fn lines_that_are_pasted_are_frames_of_their_own_once_entered() {
-    let server = async |mut peer: Peer| {
-        peer.greet(ReplyKind::Echo).await;
-        for expected in ["one", "", "two"] {
-            let payload = peer.payload().await;
-            assert_eq!(payload, expected.as_bytes());
-            peer.reply(&payload).await;
-        }
-        peer.until_closed().await;
-    };
-    shell(&[], server, async |terminal| {
+    shell(&[], echoes_only(&["one", "", "two"]), async |terminal| {
         terminal.until_at("> ").await;
         terminal.keys("\x1b[200~one\r\rtwo\r\x1b[201~").await;
         terminal.until_shown("> one\n\ntwo").await;
         terminal.keys("\r").await;
         terminal.until_shown("\none  ").await;
         terminal.until_shown("\ntwo  ").await;
-        terminal.until_at("> ").await;
-        terminal.keys(CTRL_D).await;
-        assert_eq!(terminal.end().await, Some(0));
+        assert_eq!(terminal.leave().await, Some(0));
     })
     .await;
 }
@@ -126,9 +115,7 @@ async fn receipts_are_shown_in_words() {
     shell(&["--reply", "ack"], server, async |terminal| {
         terminal.line("hello").await;
         terminal.until_shown("\nACK seq=1 len=5 crc32c=9a71bb4c total=5 received_at=").await;
-        terminal.until_at("> ").await;
-        terminal.keys(CTRL_D).await;
-        assert_eq!(terminal.end().await, Some(0));
+        assert_eq!(terminal.leave().await, Some(0));
     })
     .await;
 }
@@ -140,9 +127,7 @@ async fn bytes_that_cannot_be_typed_have_notations() {
         terminal.until_shown("volley: `g` at byte 2 is no hexadecimal digit").await;
         terminal.line("00 FF").await;
         terminal.until_shown("\n00ff  ").await;
-        terminal.until_at("> ").await;
-        terminal.keys(CTRL_D).await;
-        assert_eq!(terminal.end().await, Some(0));
+        assert_eq!(terminal.leave().await, Some(0));
     })
     .await;
 }
@@ -158,9 +143,7 @@ async fn a_reply_cannot_command_the_terminal() {
     shell(&["--no-check"], server, async |terminal| {
         terminal.line("x").await;
         terminal.until_shown("\n\\u{1b}[2Jgone  ").await;
-        terminal.until_at("> ").await;
-        terminal.keys(CTRL_D).await;
-        assert_eq!(terminal.end().await, Some(0));
+        assert_eq!(terminal.leave().await, Some(0));
     })
     .await;
 }
@@ -221,9 +204,7 @@ async fn what_was_typed_is_remembered_but_for_what_begins_with_a_blank() {
             let mut terminal = start(&home, &to, &[]);
             terminal.line(line).await;
             terminal.until_shown(row).await;
-            terminal.until_at("> ").await;
-            terminal.keys(CTRL_D).await;
-            assert_eq!(terminal.end().await, Some(0));
+            assert_eq!(terminal.leave().await, Some(0));
         })
         .await;
     }
@@ -234,9 +215,7 @@ async fn what_was_typed_is_remembered_but_for_what_begins_with_a_blank() {
         terminal.until_at("> first").await;
         terminal.keys("\r").await;
         terminal.until_shown("> first\nfirst  ").await;
-        terminal.until_at("> ").await;
-        terminal.keys(CTRL_D).await;
-        assert_eq!(terminal.end().await, Some(0));
+        assert_eq!(terminal.leave().await, Some(0));
     })
     .await;
     let history = home.path().join(".local/state/volley/history");
@@ -258,9 +237,7 @@ async fn a_wrong_reply_is_shown_and_the_shell_goes_on() {
         terminal.until_shown("received  00000000  68 65 4c 6c 6f").await;
         terminal.line("x").await;
         terminal.until_shown("> x\nx  ").await;
-        terminal.until_at("> ").await;
-        terminal.keys(CTRL_D).await;
-        assert_eq!(terminal.end().await, Some(1));
+        assert_eq!(terminal.leave().await, Some(1));
         assert!(terminal.shown().contains("volley: wrong replies: 1 of 2"));
     })
     .await;
@@ -294,9 +271,7 @@ async fn a_server_that_goes_is_told_above_the_line_and_found_again() {
         terminal.until_shown("closed the connection: 1 frame answered, 0 without a reply;").await;
         terminal.line("c").await;
         terminal.until_shown("> c\nc  ").await;
-        terminal.until_at("> ").await;
-        terminal.keys(CTRL_D).await;
-        assert_eq!(terminal.end().await, Some(0));
+        assert_eq!(terminal.leave().await, Some(0));
     };
     within(async { tokio::join!(serve, type_lines) }).await;
 }
@@ -313,9 +288,7 @@ async fn a_frame_that_is_too_long_is_not_sent() {
         terminal.until_shown("volley: frame of 6 bytes exceeds the limit of 5").await;
         terminal.line("fives").await;
         terminal.until_shown("> fives\nfives  ").await;
-        terminal.until_at("> ").await;
-        terminal.keys(CTRL_D).await;
-        assert_eq!(terminal.end().await, Some(1));
+        assert_eq!(terminal.leave().await, Some(1));
     })
     .await;
 }

@@ -102,6 +102,13 @@ impl Terminal {
         self.child.wait().await.unwrap().code()
     }
 
+    /// Ends the input at the prompt: the exit code.
+    pub(crate) async fn leave(&mut self) -> Option<i32> {
+        self.until_at("> ").await;
+        self.keys("\x04").await;
+        self.end().await
+    }
+
     /// Reads what the program writes; false when it has ended.
     async fn read(&mut self) -> bool {
         let mut bytes = [0; 4096];

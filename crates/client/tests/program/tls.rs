@@ -9,20 +9,8 @@ use tokio_rustls::TlsAcceptor;
 use volley_proto::Endpoint;
 
 use crate::scripted::within;
-use crate::tls_server::{Authority, Identity, Server, listen, serve_all};
+use crate::tls_server::{Authority, Identity, Server, play};
 use crate::{Ended, program, run, send};
-
-/// A server for this host that speaks TLS, and whoever is given its endpoint.
-async fn play<T>(acceptor: TlsAcceptor, client: impl AsyncFnOnce(Endpoint) -> T) -> T {
-    let (listener, endpoint) = listen().await;
-    within(async {
-        tokio::select! {
-            () = serve_all(&listener, &acceptor) => unreachable!(),
-            outcome = client(endpoint) => outcome,
-        }
-    })
-    .await
-}
 
 fn of(authority: &Authority) -> TlsAcceptor {
     Server::new(authority.issue(&["127.0.0.1"])).acceptor()

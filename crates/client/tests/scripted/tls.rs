@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use volley_proto::{Endpoint, ReplyKind};
 
-use crate::scripted::Peer;
+use crate::scripted::{Peer, within};
 
 /// A CA, and a directory for what it hands out.
 pub(crate) struct Authority {
@@ -177,4 +177,16 @@ pub(crate) async fn serve_all(listener: &TcpListener, acceptor: &TlsAcceptor) {
             peer.echo_all().await;
         }
     }
+}
+
+/// Lets a server serve every connection while `client` is given its endpoint.
+pub(crate) async fn play<T>(acceptor: TlsAcceptor, client: impl AsyncFnOnce(Endpoint) -> T) -> T {
+    let (listener, endpoint) = listen().await;
+    within(async {
+        tokio::select! {
+            () = serve_all(&listener, &acceptor) => unreachable!(),
+            outcome = client(endpoint) => outcome,
+        }
+    })
+    .await
 }

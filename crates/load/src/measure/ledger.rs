@@ -28,6 +28,21 @@ pub enum Column {
     Lost(Loss),
 }
 
+impl Column {
+    /// All columns, in the order in which a report lists them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let replied = [
+            Self::Ok,
+            Self::Corrupt,
+            Self::Duplicate,
+            Self::Reordered,
+            Self::Misrouted,
+            Self::Late,
+        ];
+        replied.into_iter().chain(Loss::ALL.map(Self::Lost))
+    }
+}
+
 /// Why a frame got no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]

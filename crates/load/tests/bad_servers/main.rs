@@ -19,7 +19,7 @@ use std::thread;
 use std::time::Duration;
 
 use scripted::{Count, Fault, Script, Server};
-use volley_load::measure::ledger::{Column, Ledger, Loss};
+use volley_load::measure::ledger::{Column, Ledger};
 use volley_load::plan::schedule::{Phase, Schedule};
 use volley_load::plan::sizes::Sizes;
 use volley_load::plan::{Arrivals, Life, Pace, Plan, Stop};
@@ -140,16 +140,8 @@ impl Played {
 
 /// The columns that are not empty.
 fn filled(ledger: &Ledger) -> BTreeMap<Column, u64> {
-    let columns = [
-        Column::Ok,
-        Column::Corrupt,
-        Column::Duplicate,
-        Column::Reordered,
-        Column::Misrouted,
-        Column::Late,
-    ];
-    let all = columns.into_iter().chain(Loss::ALL.map(Column::Lost));
-    all.map(|column| (column, ledger.count(column))).filter(|&(_, frames)| frames > 0).collect()
+    let counts = Column::all().map(|column| (column, ledger.count(column)));
+    counts.filter(|&(_, frames)| frames > 0).collect()
 }
 
 /// Does all of it at the same time, for what takes a while.

@@ -59,6 +59,16 @@ fn told(text: &str) -> (String, Exit) {
     }
 }
 
+/// Each text with the place of its error, a line and a column, and what is said of it.
+#[track_caller]
+fn are_told_at_their_places(cases: &[(&str, &str, &str)]) {
+    for (text, place, why) in cases {
+        let (told, exit) = told(text);
+        let head = told.lines().next().unwrap();
+        assert_eq!((head, exit), (&*format!("test.volley:{place}: {why}"), Exit::BadData));
+    }
+}
+
 #[track_caller]
 fn says(text: &str, expected: &str) {
     assert_eq!(told(text), (expected.to_owned(), Exit::BadData));
@@ -227,11 +237,7 @@ fn what_is_missing_is_pointed_at() {
         ("end", "1:1", "there is no `repeat` that this could end"),
         ("\n repeat 2\nclose", "2:2", "nothing ends what is repeated: an `end` is missing"),
     ];
-    for (text, place, why) in cases {
-        let (told, exit) = told(text);
-        let head = told.lines().next().unwrap();
-        assert_eq!((head, exit), (&*format!("test.volley:{place}: {why}"), Exit::BadData));
-    }
+    are_told_at_their_places(&cases);
 }
 
 #[test]
@@ -265,11 +271,7 @@ fn a_wrong_value_is_pointed_at() {
         ),
         ("close now", "1:7", "the statement has ended before this: is a # or a quote missing?"),
     ];
-    for (text, place, why) in cases {
-        let (told, exit) = told(text);
-        let head = told.lines().next().unwrap();
-        assert_eq!((head, exit), (&*format!("test.volley:{place}: {why}"), Exit::BadData));
-    }
+    are_told_at_their_places(&cases);
 }
 
 #[test]

@@ -28,23 +28,6 @@ pub(crate) enum Framing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Switch(pub(crate) bool);
 
-impl Value for Framing {
-    const NAME: &'static str = "FRAMING";
-    const FORM: Form = Form::Text;
-
-    fn choices() -> Vec<PossibleValue> {
-        choices_of::<Self>()
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        choose(text)
-    }
-
-    fn show(&self) -> String {
-        name_of(self)
-    }
-}
-
 impl Value for Switch {
     const NAME: &'static str = "on|off";
     const FORM: Form = Form::Switch;
@@ -62,38 +45,32 @@ impl Value for Switch {
     }
 }
 
-impl Value for LogFormat {
-    const NAME: &'static str = "FORMAT";
-    const FORM: Form = Form::Text;
+/// Those that clap knows by their words.
+macro_rules! choices {
+    ($($value:ty, $name:literal;)*) => {$(
+        impl Value for $value {
+            const NAME: &'static str = $name;
+            const FORM: Form = Form::Text;
 
-    fn choices() -> Vec<PossibleValue> {
-        choices_of::<Self>()
-    }
+            fn choices() -> Vec<PossibleValue> {
+                choices_of::<Self>()
+            }
 
-    fn parse(text: &str) -> Result<Self, String> {
-        choose(text)
-    }
+            fn parse(text: &str) -> Result<Self, String> {
+                choose(text)
+            }
 
-    fn show(&self) -> String {
-        name_of(self)
-    }
+            fn show(&self) -> String {
+                name_of(self)
+            }
+        }
+    )*};
 }
 
-impl Value for Reply {
-    const NAME: &'static str = "KIND";
-    const FORM: Form = Form::Text;
-
-    fn choices() -> Vec<PossibleValue> {
-        choices_of::<Self>()
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        choose(text)
-    }
-
-    fn show(&self) -> String {
-        name_of(self)
-    }
+choices! {
+    Framing, "FRAMING";
+    LogFormat, "FORMAT";
+    Reply, "KIND";
 }
 
 fn choices_of<T: ValueEnum>() -> Vec<PossibleValue> {
