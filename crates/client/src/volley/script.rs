@@ -11,6 +11,7 @@ mod args;
 mod conversation;
 mod error;
 mod find;
+mod finder;
 mod judge;
 mod lexer;
 mod outcome;
@@ -65,7 +66,7 @@ pub(crate) async fn run(args: ScriptArgs, mut signals: Signals) -> Result<(), Fa
         created = created => created.map_err(|error| Failure::Setup { source: error.into() })??,
         signal = signals.next() => return Err(signal),
     };
-    reports.begin(scripts.len())?;
+    reports.begin(scripts.len());
     let start = Instant::now();
     let mut outcomes = Vec::new();
     let ended = tokio::select! {
@@ -75,10 +76,10 @@ pub(crate) async fn run(args: ScriptArgs, mut signals: Signals) -> Result<(), Fa
     for (number, script) in (1..).zip(&scripts).skip(outcomes.len()) {
         let (name, verdict) = (script.name.clone(), Verdict::NotPlayed);
         let outcome = Outcome { name, verdict, elapsed: Duration::ZERO };
-        reports.take(number, &outcome)?;
+        reports.take(number, &outcome);
         outcomes.push(outcome);
     }
-    reports.end(&outcomes, start.elapsed())?;
+    reports.end(&outcomes, start.elapsed());
     match ended {
         Err(Failure::Signal(_)) => {
             // Whoever reads stdout may have stopped, and may have sent the signal for that.
@@ -149,7 +150,7 @@ async fn play_all(
             Err(failed) => Verdict::Failed(failed),
         };
         let outcome = Outcome { name: script.name.clone(), verdict, elapsed };
-        reports.take(number, &outcome)?;
+        reports.take(number, &outcome);
         let has_failed = outcome.failed().is_some();
         outcomes.push(outcome);
         reports.flush().await?;

@@ -1,11 +1,15 @@
 //! `volley script`: what scripts do to a server, and what is told of each thing that it may do.
 
+use std::fs::File;
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, mkfifoat};
+use rustix::io::ioctl_fionread;
+use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::task::spawn_blocking;
 use volley_proto::{Endpoint, Reason, ReplyKind};
 
 use crate::scripted::{Peer, listen, play, receipt, within};
@@ -249,6 +253,41 @@ async fn bytes_that_do_not_all_come_are_shown() {
                   00000002
 ";
     ended.await.failed_at("3:1", 75, lines);
+}
+
+/// However they are taken, and whatever stands among them.
+#[tokio::test]
+async fn replies_that_are_taken_as_bytes_have_answered_their_frames() {
+    let echo = async |mut peer: Peer| {
+        peer.greet(ReplyKind::Echo).await;
+        peer.echo_all().await;
+    };
+    let hello = "raw hex 8000000c 01 01 0001 0000000000000000 00000001 \"a\"";
+    let welcome = "hex 8000000c 02 01 0001 0000000000100000";
+    for pieces in [
+        "expect raw WELCOME hex 00000001 \"a\"",
+        "expect raw WELCOME\nexpect raw hex 00000001\nexpect raw \"a\"",
+        "expect welcome\nexpect raw hex 0000\nexpect raw hex 0001 \"a\"",
+        "expect raw WELCOME\nexpect echo",
+    ] {
+        let text = format!("{hello}\n{pieces}\nsend \"b\"\nexpect echo\n");
+        talk(&text.replace("WELCOME", welcome), echo).await.passed();
+    }
+}
+
+#[tokio::test]
+async fn part_of_a_frame_is_more_than_nothing() {
+    let text = "send \"a\"\nexpect nothing 200ms\n";
+    let ended = after_a_frame(text, async |peer| {
+        peer.write(b"\0\0\0\x02x").await;
+        peer.until_closed().await;
+    });
+    let lines = "      expect nothing 200ms
+      part of a frame came, where nothing was expected
+        received  00000000  00 00 00 02 78                                   |....x|
+                  00000005
+";
+    ended.await.failed_at("2:1", 1, lines);
 }
 
 #[tokio::test]
@@ -524,6 +563,33 @@ async fn ctrl_c_ends_a_wait_for_somebody_to_read_a_report() {
     })
     .await;
     assert_eq!((ended.code, &*ended.stdout), (Some(130), &b""[..]), "{ended:?}");
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_a_report_that_nobody_goes_on_reading() {
+    let directory = tempfile::tempdir().unwrap();
+    (0..400).for_each(|i| write(&directory, &format!("{i}.volley"), "sleep 0s\n"));
+    let pipe = directory.path().join("pipe");
+    mkfifoat(CWD, &pipe, Mode::RWXU).unwrap();
+    let mut command = program();
+    command
+        .arg("script")
+        .arg("--report")
+        .arg(format!("tap={}", pipe.display()))
+        .arg(directory.path());
+    let running = Running::start(&mut command);
+    let ended = within(async {
+        let reader = spawn_blocking(move || File::open(pipe).unwrap()).await.unwrap();
+        let room = fcntl_setpipe_size(&reader, 4096).unwrap() as u64;
+        // No point of it is as long as what is left.
+        while ioctl_fionread(&reader).unwrap() < room - 512 {
+            tokio::task::yield_now().await;
+        }
+        running.signal(Signal::INT);
+        running.end().await
+    })
+    .await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(130), ""), "{ended:?}");
 }
 
 #[tokio::test]

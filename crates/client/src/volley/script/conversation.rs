@@ -11,6 +11,7 @@ use volley_proto::{
     Control, FrameError, HEAD_LEN, MaxFrame, Parsed, ReplyKind, encode_data_head, parse,
 };
 
+use super::finder::Finder;
 use super::sent::SentFrames;
 use crate::wire::Wire;
 
@@ -27,6 +28,8 @@ pub(super) struct Conversation {
     /// Why nothing more will come: an error, or the server's close.
     end: Option<Option<io::Error>>,
     sent: SentFrames,
+    /// Finds replies in bytes that have been taken as bytes.
+    taken: Finder,
     /// Replies that have been taken.
     answered: u64,
     /// Why nothing more can be sent. The server may have said so first.
@@ -84,6 +87,7 @@ impl Conversation {
             inbox: early,
             end: None,
             sent: SentFrames::default(),
+            taken: Finder::default(),
             answered: 0,
             broken: None,
             is_half_closed: false,
@@ -130,7 +134,8 @@ impl Conversation {
         self.write_all(&mut &bytes[..]).await
     }
 
-    /// Takes the next frame, or the close behind the last one.
+    /// Takes the next frame, or the close behind the last one. It begins with the first byte that has
+    /// not been taken.
     ///
     /// # Errors
     ///
@@ -140,6 +145,7 @@ impl Conversation {
     ///
     /// Nothing is lost.
     pub(super) async fn next(&mut self) -> Result<Incoming, Error> {
+        self.taken.forget();
         loop {
             let needs = match parse(&self.inbox, MaxFrame::CEILING).map_err(ProtocolError::from)? {
                 Parsed::Data(payload) => {
@@ -196,13 +202,12 @@ impl Conversation {
         if let Some(wire) = &self.wire {
             wire.show_raw(Direction::In, &bytes);
         }
-        // Whole replies among them have answered their frames.
-        let mut rest = &bytes[..];
-        while let Ok(Parsed::Data(payload)) = parse(rest, MaxFrame::CEILING) {
-            rest = &rest[HEAD_LEN + payload.len()..];
+        // Replies that are whole with them have answered their frames. Other bytes may come too: only
+        // the script knows.
+        let _ = self.taken.take(&bytes, |_| {
             self.answered += 1;
             self.sent.next_answered();
-        }
+        });
         Ok(bytes)
     }
 

@@ -163,7 +163,8 @@ impl<'a> Words<'a, '_> {
     }
 
     fn expectation(&mut self) -> Result<Action, Fault<'a>> {
-        match self.keyword() {
+        let keyword = self.keyword();
+        match keyword.as_ref().map(|word| word.text.as_str()) {
             Some("nothing") => {
                 self.skip_word();
                 Ok(Action::ExpectNothing(self.duration(parse_timeout)?))
@@ -181,11 +182,12 @@ impl<'a> Words<'a, '_> {
         if self.rest.starts_with('/') {
             return Ok(Pattern::Regex(self.regex()?));
         }
-        let Some(keyword) = self.keyword().filter(|word| !PAYLOADS.contains(word)) else {
+        let keyword = self.keyword().filter(|word| !PAYLOADS.contains(&&*word.text));
+        let Some(word) = keyword else {
             return Ok(Pattern::Exact(self.payload()?));
         };
-        let word = self.word("a pattern")?;
-        Ok(match keyword {
+        self.skip_word();
+        Ok(match word.text.as_str() {
             "any" => Pattern::Any,
             "close" => Pattern::Close,
             "echo" => Pattern::Echo,
@@ -252,10 +254,11 @@ impl<'a> Words<'a, '_> {
         }
         let (whole, mut payload) = (self.rest, BytesMut::new());
         while !self.is_at_end() {
-            let next = self.keyword().filter(|next| STATEMENTS.contains(next));
+            let next = self.keyword().filter(|next| STATEMENTS.contains(&&*next.text));
             if let Some(next) = next.filter(|_| self.rest.len() < whole.len()) {
-                let why = format!("a statement has a line of its own: `{next}` begins another one");
-                return Err(Fault::new(next, why));
+                let name = &next.text;
+                let why = format!("a statement has a line of its own: `{name}` begins another one");
+                return Err(next.wrong(why));
             }
             self.add_piece(&mut payload)?;
             if payload.len() > LONGEST {
@@ -305,7 +308,7 @@ impl<'a> Words<'a, '_> {
             let decoded = decode_hex(word.text.as_bytes());
             payload.extend_from_slice(&decoded.map_err(|error| undecodable(&word, error))?);
             match self.keyword() {
-                Some(next) if !PAYLOADS.contains(&next) => {
+                Some(next) if !PAYLOADS.contains(&&*next.text) => {
                     word = self.word("a hexadecimal number")?;
                 }
                 _ => return Ok(()),
@@ -353,13 +356,11 @@ impl<'a> Words<'a, '_> {
         Ok(Word { place, text: text? })
     }
 
-    /// The word that follows, as it stands there, if it is no quoted text.
-    fn keyword(&self) -> Option<&'a str> {
-        if self.is_at_end() {
-            return None;
-        }
+    /// The word that follows, if it is no quoted text. It is left there, and so is one that cannot
+    /// be read.
+    fn keyword(&self) -> Option<Word<'a>> {
         let mut ahead = Words { rest: self.rest, surroundings: self.surroundings };
-        ahead.take(lexer::word).ok().map(|(word, _)| word)
+        ahead.word("a word").ok()
     }
 
     fn skip_word(&mut self) {

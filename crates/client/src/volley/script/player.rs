@@ -290,7 +290,13 @@ impl<'a> Player<'a> {
         if timeout(longest, conversation.until_something_comes()).await.is_err() {
             return Ok(());
         }
-        let why = match self.next().await? {
+        // It is mostly whole; what is not is no more welcome.
+        let Ok(incoming) = timeout(longest, conversation.next()).await else {
+            let received = Some(Bytes::copy_from_slice(conversation.untaken()));
+            let why = "part of a frame came, where nothing was expected".to_owned();
+            return Err(Unexpected { why, due: None, received }.into());
+        };
+        let why = match incoming? {
             Incoming::Reply(reply) => {
                 let why = format!("reply {} came, where nothing was expected", reply.seq);
                 return Err(Unexpected { why, due: None, received: Some(reply.payload) }.into());

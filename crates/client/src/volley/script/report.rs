@@ -4,10 +4,13 @@ mod junit;
 mod tap;
 mod text;
 
-use std::fs::File;
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_util::future::join_all;
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt;
 
 use super::args::{Report, ReportFormat};
 use super::outcome::Outcome;
@@ -28,6 +31,8 @@ struct ReportFile {
     format: ReportFormat,
     path: PathBuf,
     file: File,
+    /// What has not been written to it.
+    unwritten: BytesMut,
 }
 
 impl Reports {
@@ -49,8 +54,11 @@ impl Reports {
                 }
                 continue;
             };
-            match File::create(&path) {
-                Ok(file) => files.push(ReportFile { format, path, file }),
+            match std::fs::File::create(&path) {
+                Ok(file) => {
+                    let (file, unwritten) = (File::from_std(file), BytesMut::new());
+                    files.push(ReportFile { format, path, file, unwritten });
+                }
                 Err(source) => return Err(Failure::Create { path, source }),
             }
         }
@@ -59,51 +67,66 @@ impl Reports {
     }
 
     /// So many scripts will be played.
-    pub(super) fn begin(&mut self, total: usize) -> Result<(), Failure> {
+    pub(super) fn begin(&mut self, total: usize) {
         self.add(|format| match format {
             ReportFormat::Tap => tap::head(total),
             ReportFormat::Text | ReportFormat::Junit => String::new(),
-        })
+        });
     }
 
     /// This became of the script with this number, from 1.
-    pub(super) fn take(&mut self, number: usize, outcome: &Outcome) -> Result<(), Failure> {
+    pub(super) fn take(&mut self, number: usize, outcome: &Outcome) {
         self.add(|format| match format {
             ReportFormat::Text => text::point(outcome),
             ReportFormat::Tap => tap::point(number, outcome),
             ReportFormat::Junit => String::new(),
-        })
+        });
     }
 
     /// This became of them all, in this time.
-    pub(super) fn end(&mut self, outcomes: &[Outcome], elapsed: Duration) -> Result<(), Failure> {
+    pub(super) fn end(&mut self, outcomes: &[Outcome], elapsed: Duration) {
         self.add(|format| match format {
             ReportFormat::Text => text::tail(outcomes, elapsed),
             ReportFormat::Tap => String::new(),
             ReportFormat::Junit => junit::whole(outcomes, elapsed),
-        })
+        });
     }
 
     /// Writes what has been added. That nobody reads stdout is no error.
     ///
     /// # Errors
     ///
-    /// [`Failure::Stdout`].
+    /// [`Failure::Stdout`], [`Failure::Write`].
     ///
     /// # Cancel safety
     ///
     /// What has not been written is kept for the next call.
     pub(super) async fn flush(&mut self) -> Result<(), Failure> {
-        self.stdout.flush().await.map_err(|source| Failure::Stdout { source })
+        // At the same time: whoever reads one of them may have stopped.
+        let (shown, written) = tokio::join!(
+            self.stdout.flush(),
+            join_all(self.files.iter_mut().map(ReportFile::flush))
+        );
+        shown.map_err(|source| Failure::Stdout { source })?;
+        written.into_iter().collect()
     }
 
-    fn add(&mut self, write: impl Fn(ReportFormat) -> String) -> Result<(), Failure> {
+    fn add(&mut self, write: impl Fn(ReportFormat) -> String) {
         self.stdout.add(&write(self.shown).into());
-        for ReportFile { format, path, file } in &mut self.files {
-            let written: io::Result<()> = file.write_all(write(*format).as_bytes());
-            written.map_err(|source| Failure::Write { path: path.clone(), source })?;
+        for file in &mut self.files {
+            file.unwritten.extend_from_slice(write(file.format).as_bytes());
         }
-        Ok(())
+    }
+}
+
+impl ReportFile {
+    /// Not on this thread: it may be a pipe that nobody reads.
+    async fn flush(&mut self) -> Result<(), Failure> {
+        let write = async {
+            self.file.write_all_buf(&mut self.unwritten).await?;
+            self.file.flush().await
+        };
+        write.await.map_err(|source| Failure::Write { path: self.path.clone(), source })
     }
 }
 

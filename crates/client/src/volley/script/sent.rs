@@ -3,17 +3,17 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::time::Instant;
 use volley_client::Sent;
-use volley_proto::{HEAD_LEN, MaxFrame, Parsed, parse};
+
+use super::finder::Finder;
 
 /// The data frames that have been sent on a connection, and have no reply yet.
 #[derive(Debug, Default)]
 pub(super) struct SentFrames {
     awaited: VecDeque<(Sent, Instant)>,
-    /// A frame that is not whole yet.
-    front: BytesMut,
+    finder: Finder,
     seq: u64,
     /// Payload bytes of all data frames.
     total: u64,
@@ -27,23 +27,9 @@ impl SentFrames {
         if self.is_broken {
             return;
         }
-        self.front.extend_from_slice(bytes);
-        loop {
-            let len = match parse(&self.front, MaxFrame::CEILING) {
-                Ok(Parsed::Data(payload)) => payload.len(),
-                Ok(Parsed::Control { frame_len, .. }) => {
-                    self.front.advance(frame_len);
-                    continue;
-                }
-                Ok(Parsed::Incomplete { .. }) => return,
-                Err(_) => {
-                    self.is_broken = true;
-                    self.front = BytesMut::new();
-                    return;
-                }
-            };
-            self.front.advance(HEAD_LEN);
-            let payload = self.front.split_to(len).freeze();
+        let mut payloads = Vec::new();
+        self.is_broken = self.finder.take(bytes, |payload| payloads.push(payload)).is_err();
+        for payload in payloads {
             self.add(payload);
         }
     }
@@ -60,7 +46,7 @@ impl SentFrames {
 
     /// Whether all that has been sent is whole frames.
     pub(super) fn is_whole(&self) -> bool {
-        !self.is_broken && self.front.is_empty()
+        !self.is_broken && self.finder.is_whole()
     }
 
     /// The number of the last frame.

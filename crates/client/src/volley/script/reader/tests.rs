@@ -118,6 +118,11 @@ fn variables_are_replaced_everywhere() {
     // The value is a text and no pattern.
     let Pattern::Regex(regex) = pattern("/^${NAME}$/") else { panic!() };
     assert!(regex.is_match(b"a.b") && !regex.is_match(b"axb"));
+    assert!(matches!(pattern("${NONE:-echo}"), Pattern::Echo));
+    let Pattern::Exact(exact) = pattern("${NONE:-hex} ff") else { panic!() };
+    assert_eq!(exact, &b"\xff"[..]);
+    let Action::ExpectRaw(raw) = action("expect ${NONE:-raw} \"a\"") else { panic!() };
+    assert_eq!(raw, "a");
 }
 
 #[test]
