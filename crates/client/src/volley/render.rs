@@ -22,6 +22,11 @@ pub(crate) fn time(nanos: u64) -> String {
     }
 }
 
+/// A time in milliseconds, as replies are timed.
+pub(crate) fn millis(time: Duration) -> String {
+    format!("{:.3} ms", time.as_secs_f64() * 1e3)
+}
+
 /// Bytes that a terminal shows and does not obey.
 pub(crate) fn harmless(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());

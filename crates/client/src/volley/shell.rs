@@ -23,7 +23,7 @@ use crate::check::{Check, Verdict};
 use crate::decode::{DecodeError, decode_base64, decode_hex};
 use crate::dump;
 use crate::failure::{Failure, show, tell};
-use crate::render::{harmless, in_words};
+use crate::render::{harmless, in_words, millis};
 use crate::send;
 use crate::signals::Signals;
 use crate::stdout::Stdout;
@@ -51,7 +51,6 @@ pub(crate) async fn run(args: ShellArgs, mut signals: Signals) -> Result<(), Fai
 /// A shell on a terminal.
 struct Shell {
     args: ShellArgs,
-    prompt: String,
     editor: LineEditor,
     link: Link,
     check: Check,
@@ -63,10 +62,9 @@ struct Shell {
 
 impl Shell {
     fn new(args: ShellArgs, editor: LineEditor, link: Link) -> Self {
-        let prompt = "> ".to_owned();
         let check = if args.no_check { Check::Nothing } else { Check::Due };
         let stdout = Stdout::default();
-        Self { args, prompt, editor, link, check, stdout, replies: 0, wrong: 0, lost: 0 }
+        Self { args, editor, link, check, stdout, replies: 0, wrong: 0, lost: 0 }
     }
 
     /// Sends lines until there are no more.
@@ -74,7 +72,7 @@ impl Shell {
         loop {
             // All branches are cancel safe.
             let typed = tokio::select! {
-                typed = self.editor.next(&self.prompt) => typed,
+                typed = self.editor.next() => typed,
                 why = self.link.lost() => {
                     self.editor.print(&format!("volley: {why}; the next frame connects again"));
                     continue;
@@ -115,7 +113,7 @@ impl Shell {
             Ok(arrival) => self.show(&arrival).await,
             Err(failure) => {
                 self.lost += 1;
-                let after = milliseconds(start.elapsed());
+                let after = millis(start.elapsed());
                 tell(&format!("{} ({after})", failure.message()));
                 Ok(())
             }
@@ -148,7 +146,7 @@ impl Shell {
             (ReplyFormat::Text, Some(receipt)) => in_words(&receipt, arrival.sent.len()),
             (ReplyFormat::Text, None) => harmless(&arrival.payload),
         };
-        self.stdout.add_line(format!("{reply}  {}", milliseconds(arrival.rtt)));
+        self.stdout.add_line(format!("{reply}  {}", millis(arrival.rtt)));
         self.stdout.flush().await.map_err(|source| Failure::Stdout { source })
     }
 
@@ -160,8 +158,4 @@ impl Shell {
             (wrong, _) => Err(Failure::Mismatches { wrong, replies: self.replies }),
         }
     }
-}
-
-fn milliseconds(time: std::time::Duration) -> String {
-    format!("{:.3} ms", time.as_secs_f64() * 1e3)
 }

@@ -247,6 +247,7 @@ async fn a_wrong_reply_is_shown_and_the_shell_goes_on() {
 async fn a_server_that_goes_is_told_above_the_line_and_found_again() {
     let home = tempfile::tempdir().unwrap();
     let (listener, to) = listen().await;
+    let is_left = Notify::new();
     let serve = async {
         let mut peer = Peer::accept(&listener).await;
         peer.greet(ReplyKind::Echo).await;
@@ -254,6 +255,7 @@ async fn a_server_that_goes_is_told_above_the_line_and_found_again() {
         peer.goaway(Reason::ShuttingDown).await;
         // It takes no more frames on this connection, and gets none.
         assert_eq!(peer.until_closed().await, b"");
+        is_left.notify_one();
         let mut peer = Peer::accept(&listener).await;
         peer.greet(ReplyKind::Echo).await;
         peer.echo(1).await;
@@ -266,11 +268,41 @@ async fn a_server_that_goes_is_told_above_the_line_and_found_again() {
         let mut terminal = start(&home, &to, &[]);
         terminal.line("a").await;
         terminal.until_shown("takes no new frames: shutting down; the next frame connects").await;
+        // A drain does not have to wait for whoever types nothing.
+        is_left.notified().await;
         terminal.line("b").await;
         terminal.until_shown("> b\nb  ").await;
         terminal.until_shown("closed the connection: 1 frame answered, 0 without a reply;").await;
         terminal.line("c").await;
         terminal.until_shown("> c\nc  ").await;
+        assert_eq!(terminal.leave().await, Some(0));
+    };
+    within(async { tokio::join!(serve, type_lines) }).await;
+}
+
+#[tokio::test]
+async fn a_line_behind_a_goaway_is_sent_on_another_connection() {
+    let home = tempfile::tempdir().unwrap();
+    let (listener, to) = listen().await;
+    let serve = async {
+        let mut peer = Peer::accept(&listener).await;
+        peer.greet(ReplyKind::Echo).await;
+        let payload = peer.payload().await;
+        // It is heard before the next line is sent.
+        peer.goaway(Reason::ShuttingDown).await;
+        peer.reply(&payload).await;
+        assert_eq!(peer.until_closed().await, b"");
+        let mut peer = Peer::accept(&listener).await;
+        peer.greet(ReplyKind::Echo).await;
+        peer.echo_all().await;
+    };
+    let type_lines = async {
+        let mut terminal = start(&home, &to, &[]);
+        terminal.until_at("> ").await;
+        terminal.keys("\x1b[200~one\rtwo\rthree\x1b[201~\r").await;
+        for line in ["one", "two", "three"] {
+            terminal.until_shown(&format!("\n{line}  ")).await;
+        }
         assert_eq!(terminal.leave().await, Some(0));
     };
     within(async { tokio::join!(serve, type_lines) }).await;

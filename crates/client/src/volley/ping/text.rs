@@ -9,6 +9,7 @@ use volley_proto::ReplyKind;
 use super::event::{Event, Loss};
 use super::tally::Summary;
 use super::times::Figures;
+use crate::render::millis;
 
 /// An event as a line, with the target's name in front if there are several; nothing for events that
 /// are told by others.
@@ -132,10 +133,6 @@ fn times(name: &str, figures: Option<Figures>) -> Vec<String> {
 fn slashed(nanos: &[u64]) -> String {
     let millis = |&nanos: &u64| format!("{:.3}", Duration::from_nanos(nanos).as_secs_f64() * 1e3);
     format!("{} ms", nanos.iter().map(millis).collect::<Vec<_>>().join("/"))
-}
-
-fn millis(time: Duration) -> String {
-    format!("{:.3} ms", time.as_secs_f64() * 1e3)
 }
 
 /// A part as a percentage, with as many digits as it needs, at most four behind the point.

@@ -24,6 +24,9 @@ const LIMITED: [&str; 3] = ["cons25", "dumb", "emacs"];
 /// Ends what the editor asks of a terminal: to say what is pasted (xterm's mode 2004).
 const NO_BRACKETED_PASTE: &str = "\x1b[?2004l";
 
+/// What stands before each line that is typed.
+const PROMPT: &str = "> ";
+
 /// What a person has done at the prompt.
 #[derive(Debug)]
 pub(super) enum Typed {
@@ -38,8 +41,8 @@ pub(super) enum Typed {
 
 /// Reads lines from the terminal.
 pub(super) struct LineEditor {
-    /// Asks for a line; the text is the prompt.
-    ask: mpsc::Sender<String>,
+    /// Asks for a line.
+    ask: mpsc::Sender<()>,
     typed: mpsc::Receiver<Typed>,
     printer: Box<dyn ExternalPrinter + Send>,
     /// A line has been asked for and not been had.
@@ -87,15 +90,15 @@ impl LineEditor {
         Ok(Self { ask, typed, printer, is_asked: false, before })
     }
 
-    /// What is typed at this prompt.
+    /// What is typed at the prompt.
     ///
     /// # Cancel safety
     ///
     /// The prompt stays; another call goes on waiting for what is typed at it.
-    pub(super) async fn next(&mut self, prompt: &str) -> Typed {
+    pub(super) async fn next(&mut self) -> Typed {
         if !self.is_asked {
-            // There is room: the editor takes a prompt before it answers.
-            self.is_asked = self.ask.send(prompt.to_owned()).await.is_ok();
+            // There is room: the editor takes what is asked before it answers.
+            self.is_asked = self.ask.send(()).await.is_ok();
         }
         let typed = self.typed.recv().await;
         self.is_asked = false;
@@ -142,11 +145,11 @@ impl ConditionalEventHandler for GiveUp {
 fn read_lines(
     mut editor: Editor<(), FileHistory>,
     history: Option<PathBuf>,
-    mut asked: mpsc::Receiver<String>,
+    mut asked: mpsc::Receiver<()>,
     answer: &mpsc::Sender<Typed>,
 ) {
-    while let Some(prompt) = asked.blocking_recv() {
-        let typed = match editor.readline(&prompt) {
+    while asked.blocking_recv().is_some() {
+        let typed = match editor.readline(PROMPT) {
             Ok(line) => {
                 if let Some(path) = &history {
                     // At once: the shell may be ended in any way. Not to remember is no failure.

@@ -23,8 +23,6 @@ pub(super) struct Link {
 struct Halves {
     sender: Sender,
     receiver: Receiver,
-    /// The server's GOAWAY has been told.
-    knows_goaway: bool,
 }
 
 /// What server and client have agreed on.
@@ -50,7 +48,7 @@ impl Link {
         let agreed = Agreed { reply: connection.reply_kind(), max_frame: connection.max_frame() };
         self.terms.check(agreed.reply)?;
         let (sender, receiver) = connection.split();
-        self.halves = Some(Halves { sender, receiver, knows_goaway: false });
+        self.halves = Some(Halves { sender, receiver });
         Ok(agreed)
     }
 
@@ -61,8 +59,8 @@ impl Link {
     ///
     /// Those of [`open`](Self::open), [`Sender::feed`] and [`Receiver::receive_unchecked`].
     pub(super) async fn exchange(&mut self, payload: Bytes) -> Result<Arrival, Failure> {
-        // The server waits for the end of a connection on which it takes no more.
-        self.halves = self.halves.take().filter(|halves| !halves.knows_goaway);
+        // The server may have said so behind the last reply.
+        self.halves = self.halves.take().filter(|halves| halves.sender.goaway().is_none());
         if self.halves.is_none() {
             self.open().await?;
         }
@@ -85,25 +83,19 @@ impl Link {
     /// Nothing is missed.
     pub(super) async fn lost(&mut self) -> Error {
         let Some(halves) = &mut self.halves else { return pending().await };
-        if halves.knows_goaway {
-            return pending().await;
-        }
         let going_away = halves.sender.going_away();
         // Both branches are cancel safe.
-        tokio::select! {
-            received = halves.receiver.receive_unchecked() => {
-                self.halves = None;
-                match received {
-                    Err(error) => error,
-                    // No frame is in flight, and the sender is there.
-                    Ok(_) => Error::Closed { answered: 0, outstanding: 0 },
-                }
-            }
-            goaway = going_away => {
-                halves.knows_goaway = true;
-                Error::GoingAway { reason: goaway.reason }
-            }
-        }
+        let why = tokio::select! {
+            received = halves.receiver.receive_unchecked() => match received {
+                Err(error) => error,
+                // No frame is in flight, and the sender is there.
+                Ok(_) => Error::Closed { answered: 0, outstanding: 0 },
+            },
+            goaway = going_away => Error::GoingAway { reason: goaway.reason },
+        };
+        // A server that takes no more waits for the end of the connection.
+        self.halves = None;
+        why
     }
 }
 
