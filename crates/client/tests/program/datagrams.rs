@@ -263,3 +263,38 @@ async fn ping_survives_a_server_that_is_not_there_for_a_while() {
     })
     .await;
 }
+
+/// As long as it was gone, the network said that nobody was there.
+#[tokio::test]
+async fn a_reply_may_come_late_after_nobody_was_there() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let mut ping = program();
+    ping.args(["ping", "-i", "0.02", "-c", "500", "-W", "25", &format!("udp://{address}")]);
+    let mut running = crate::Running::start(&mut ping);
+    within(async {
+        let server = Server(socket);
+        let (first, from) = server.next().await;
+        drop(server);
+        while !running.line().await.contains("Connection refused") {}
+        let server = Server(UdpSocket::bind(address).await.unwrap());
+        server.0.send_to(&first, from).await.unwrap();
+        while !running.line().await.starts_with("seq=1 bytes=64 time=") {}
+        running.signal(rustix::process::Signal::INT);
+        let ended = running.end().await;
+        assert_eq!(ended.code, Some(130), "{ended:?}");
+        let stdout = String::from_utf8(ended.stdout).unwrap();
+        assert!(stdout.contains("1 late"), "{stdout}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_ping_that_no_datagram_can_hold_is_not_sent() {
+    let ended = ping(async |_| (), &["-c", "2", "-W", "25", "-s", "65508"]).await;
+    let stdout = String::from_utf8(ended.stdout).unwrap();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), ""), "{stdout}");
+    let told = "seq=2 not sent: frame of 65508 bytes exceeds the limit of 65507";
+    assert!(stdout.contains(told), "{stdout}");
+    assert!(stdout.contains("2 pings, 0 answered, 100% loss"), "{stdout}");
+}

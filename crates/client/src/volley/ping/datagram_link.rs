@@ -1,14 +1,16 @@
 //! A UDP socket from which pings fly. There is no connection that could end.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 use volley_client::advice::with_hint;
 use volley_client::{Datagrams, Error};
 use volley_proto::{DatagramReply, ReplyKind};
 
+use super::event::Loss;
 use super::flight::{Flight, Landing};
-use super::link::{Arrival, LAST_LOOK, NotSent};
+use super::link::{Arrival, LAST_LOOK, NotSent, Unreachable};
 use super::payload::Payloads;
 use super::way::Took;
 
@@ -19,7 +21,7 @@ pub(crate) struct DatagramLink {
     payloads: Payloads,
     flight: Flight,
     /// What the system has heard of pings before, which it told when another was sent.
-    unreachable: Option<String>,
+    unreachable: Option<Unreachable>,
     took: Took,
 }
 
@@ -54,14 +56,18 @@ impl DatagramLink {
     pub(crate) async fn send(&mut self, seq: u64) -> Result<(), NotSent> {
         let payload = self.payloads.make(seq);
         DatagramReply::to(&payload, self.reply(), 0)?;
-        self.flight.launch(seq, Instant::now());
         loop {
+            let now = Instant::now();
             match self.socket.send(&payload).await {
-                // This was said of one before, and the next attempt sends.
+                // This was said of those before, and the next attempt sends.
                 Err(error @ Error::Connect { .. }) if self.unreachable.is_none() => {
-                    self.unreachable = Some(with_hint(&error));
+                    self.unreachable = Some(self.give_up(&error));
                 }
-                sent => return Ok(sent?),
+                sent => {
+                    sent?;
+                    self.flight.launch(seq, now);
+                    return Ok(());
+                }
             }
         }
     }
@@ -72,14 +78,20 @@ impl DatagramLink {
     ///
     /// Nothing is lost.
     pub(crate) async fn next(&mut self) -> Arrival {
-        if let Some(why) = self.unreachable.take() {
-            return Arrival::Unreachable(why);
+        if let Some(unreachable) = self.unreachable.take() {
+            return Arrival::Unreachable(unreachable);
         }
         match self.socket.receive().await {
             Ok(payload) => Arrival::Landing(self.flight.land(payload, Instant::now())),
-            Err(error @ Error::Connect { .. }) => Arrival::Unreachable(with_hint(&error)),
+            Err(error @ Error::Connect { .. }) => Arrival::Unreachable(self.give_up(&error)),
             Err(error) => Arrival::End(with_hint(&error)),
         }
+    }
+
+    /// Gives up all pings that have no reply: nobody is there, says the network.
+    fn give_up(&mut self, error: &Error) -> Unreachable {
+        let pings = self.flight.expire(Instant::now(), Duration::ZERO, Loss::Disconnected);
+        Unreachable { pings, why: with_hint(error) }
     }
 
     /// Looks whether another reply comes after the last one.

@@ -54,12 +54,15 @@ pub(crate) enum Event {
     },
     /// No right reply in time.
     Lost { seq: u64, reason: Loss, why: String },
-    /// The right reply to a ping that was lost for [`Loss::NoReply`].
+    /// The right reply to a ping that was told as lost.
     Late {
         seq: u64,
         bytes: usize,
         #[serde(rename = "rtt_ns", serialize_with = "nanos")]
         rtt: Duration,
+        /// As what it was told before.
+        #[serde(skip)]
+        was: Loss,
     },
     /// The right reply once more.
     Duplicate {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use volley_proto::{Receipt, ReceiptError, ReplyKind, crc32c};
 
+use super::event::Loss;
 use super::payload::Payloads;
 
 /// How many pings are remembered that are overdue, and how many that were answered: a reply to an
@@ -39,6 +40,8 @@ struct Ping {
     /// Its number on its connection, from 1.
     number: u64,
     written_at: Instant,
+    /// As what it is lost once it is given up.
+    loss: Loss,
 }
 
 /// What a reply turned out to be.
@@ -46,8 +49,8 @@ struct Ping {
 pub(crate) enum Landing {
     /// The right one; `reordered` if that of a later ping came before.
     Reply { seq: u64, rtt: Duration, reordered: bool },
-    /// The right one, after the ping had been given up.
-    Late { seq: u64, rtt: Duration },
+    /// The right one, after the ping had been given up as lost.
+    Late { seq: u64, rtt: Duration, was: Loss },
     /// The right one, not for the first time.
     Duplicate { seq: u64, rtt: Duration },
     /// Other bytes than must come.
@@ -93,7 +96,8 @@ impl Flight {
     /// Ping `seq` is being written.
     pub(crate) fn launch(&mut self, seq: u64, now: Instant) {
         self.launched += 1;
-        self.unanswered.push_back(Ping { seq, number: self.launched, written_at: now });
+        let (number, loss) = (self.launched, Loss::NoReply);
+        self.unanswered.push_back(Ping { seq, number, written_at: now, loss });
     }
 
     /// A reply with this payload has come.
@@ -177,10 +181,10 @@ impl Flight {
     /// The right reply to the ping at this place.
     fn land_right(&mut self, place: usize, now: Instant) -> Landing {
         let is_late = place < self.overdue;
-        let Ping { seq, number, written_at } = self.answer(place);
+        let Ping { seq, number, written_at, loss } = self.answer(place);
         let rtt = now - written_at;
         if is_late {
-            return Landing::Late { seq, rtt };
+            return Landing::Late { seq, rtt, was: loss };
         }
         let reordered = number < self.highest;
         self.highest = self.highest.max(number);
@@ -208,12 +212,13 @@ impl Flight {
         ping
     }
 
-    /// Gives up the pings that have waited for `longest`, and returns their numbers.
-    pub(crate) fn expire(&mut self, now: Instant, longest: Duration) -> Vec<u64> {
+    /// Gives up the pings that have waited for `longest` as lost in this way, and returns their numbers.
+    pub(crate) fn expire(&mut self, now: Instant, longest: Duration, loss: Loss) -> Vec<u64> {
         let mut expired = Vec::new();
-        while let Some(ping) = self.unanswered.get(self.overdue)
+        while let Some(ping) = self.unanswered.get_mut(self.overdue)
             && now - ping.written_at >= longest
         {
+            ping.loss = loss;
             expired.push(ping.seq);
             self.overdue += 1;
             if self.overdue > REMEMBERED {
@@ -339,7 +344,7 @@ mod tests {
         let mut test = Test::new(ReplyKind::Echo);
         assert_eq!(test.echo(2, 5), reply(2, 5));
         assert_eq!(test.echo(3, 6), reply(3, 6));
-        assert_eq!(test.flight.expire(test.start + LONGEST, LONGEST), [1]);
+        assert_eq!(test.flight.expire(test.start + LONGEST, LONGEST, Loss::NoReply), [1]);
     }
 
     #[test]
@@ -368,13 +373,13 @@ mod tests {
     #[test]
     fn a_reply_to_a_ping_that_was_given_up_is_late() {
         let mut test = Test::new(ReplyKind::Echo);
-        assert_eq!(test.flight.expire(test.start + LONGEST, LONGEST), [1, 2, 3]);
+        assert_eq!(test.flight.expire(test.start + LONGEST, LONGEST, Loss::NoReply), [1, 2, 3]);
         assert_eq!(test.flight.waiting_since(), None);
         let now = test.start + LONGEST;
         test.flight.launch(4, now);
         assert_eq!(test.flight.waiting_since(), Some(now));
         let rtt = Duration::from_millis(1500);
-        assert_eq!(test.echo(2, 1500), Landing::Late { seq: 2, rtt });
+        assert_eq!(test.echo(2, 1500), Landing::Late { seq: 2, rtt, was: Loss::NoReply });
         assert_eq!(test.echo(4, 1500), reply(4, 500));
         assert_eq!(test.echo(2, 1500), Landing::Duplicate { seq: 2, rtt });
     }
@@ -414,7 +419,7 @@ mod tests {
     #[test]
     fn a_reply_to_nothing_is_nobodys() {
         let mut test = Test::new(ReplyKind::Echo);
-        assert_eq!(test.flight.expire(test.start + LONGEST, LONGEST), [1, 2, 3]);
+        assert_eq!(test.flight.expire(test.start + LONGEST, LONGEST, Loss::NoReply), [1, 2, 3]);
         assert_eq!(test.land(b"???", 5), Landing::Stray { len: 3 });
     }
 
@@ -424,9 +429,10 @@ mod tests {
         let (payloads, start) = (Payloads::new(0), Instant::now());
         let mut flight = Flight::new(ReplyKind::Echo, payloads);
         flight.launch(1, start);
-        assert_eq!(flight.expire(start + LONGEST, LONGEST), [1]);
+        assert_eq!(flight.expire(start + LONGEST, LONGEST, Loss::NoReply), [1]);
         flight.launch(2, start + LONGEST);
-        assert_eq!(flight.land(b"", start + LONGEST), Landing::Late { seq: 1, rtt: LONGEST });
+        let late = Landing::Late { seq: 1, rtt: LONGEST, was: Loss::NoReply };
+        assert_eq!(flight.land(b"", start + LONGEST), late);
         assert_eq!(flight.land(b"", start + LONGEST), reply(2, 0));
     }
 
@@ -436,7 +442,7 @@ mod tests {
         let mut flight = Flight::new(ReplyKind::Echo, payloads);
         for seq in 1..=10_000 {
             flight.launch(seq, start);
-            assert_eq!(flight.expire(start + LONGEST, LONGEST), [seq]);
+            assert_eq!(flight.expire(start + LONGEST, LONGEST, Loss::NoReply), [seq]);
         }
         assert_eq!(flight.unanswered.len(), REMEMBERED);
     }

@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::event::{Event, Loss};
-use super::link::Arrival;
+use super::link::{Arrival, Unreachable};
 use super::target::{First, Target};
 use super::way::Way;
 use crate::failure::Failure;
@@ -64,7 +64,7 @@ async fn exchange(target: &Target, seq: u64, mut link: Way) {
             Arrival::Landing(landing) => target.tell_landing(landing, Some(link.took())).await,
             // It takes this ping.
             Arrival::GoingAway(_) => {}
-            Arrival::Unreachable(why) | Arrival::End(why) => {
+            Arrival::Unreachable(Unreachable { why, .. }) | Arrival::End(why) => {
                 return target.tell_lost(seq, Loss::Disconnected, why).await;
             }
         }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 use volley_cli::format_duration;
 
 use super::event::{Event, Loss};
-use super::link::Arrival;
+use super::link::{Arrival, Unreachable};
 use super::target::{Dialling, First, Target};
 use super::way::Way;
 use crate::backoff::Backoff;
@@ -178,11 +178,9 @@ impl Kept {
             Step::Arrived(Arrival::GoingAway(reason)) => {
                 self.target.reporter.tell(Event::GoingAway { why: reason.to_string() }).await;
             }
-            Step::Arrived(Arrival::Unreachable(why)) => {
-                if let Phase::Up(link) = &mut self.phase {
-                    for seq in link.expire(Duration::ZERO) {
-                        self.target.tell_lost(seq, Loss::Disconnected, why.clone()).await;
-                    }
+            Step::Arrived(Arrival::Unreachable(Unreachable { pings, why })) => {
+                for seq in pings {
+                    self.target.tell_lost(seq, Loss::Disconnected, why.clone()).await;
                 }
             }
             Step::Arrived(Arrival::End(why)) => self.disconnected(why).await,

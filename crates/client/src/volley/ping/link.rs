@@ -15,6 +15,7 @@ use volley_proto::{
     CodecError, Control, Frame, FrameError, MaxFrame, NoReply, Reason, ReplyKind, encode_data_head,
 };
 
+use super::event::Loss;
 use super::flight::{Flight, Landing};
 use super::payload::Payloads;
 use super::reply_decoder::ReplyDecoder;
@@ -53,10 +54,17 @@ pub(crate) enum Arrival {
     Landing(Landing),
     /// It takes no new frames.
     GoingAway(Reason),
-    /// Nobody is there, says the network: pings in flight get no reply.
-    Unreachable(String),
+    /// Nobody is there, says the network.
+    Unreachable(Unreachable),
     /// The connection is over, and this is why.
     End(String),
+}
+
+/// Pings that get no reply, as far as the network knows.
+#[derive(Debug)]
+pub(crate) struct Unreachable {
+    pub(crate) pings: Vec<u64>,
+    pub(crate) why: String,
 }
 
 /// Why a ping could not be sent.
@@ -117,7 +125,7 @@ impl Link {
 
     /// Gives up the pings that have waited for `longest`, and returns their numbers.
     pub(crate) fn expire(&mut self, longest: Duration) -> Vec<u64> {
-        self.flight.expire(Instant::now(), longest)
+        self.flight.expire(Instant::now(), longest, Loss::NoReply)
     }
 
     /// Whether the server has asked for no new frames.

@@ -101,8 +101,8 @@ impl Tally {
                 counts.unfinished -= 1;
                 *counts.of(*reason) += 1;
             }
-            Event::Late { .. } => {
-                counts.no_reply -= 1;
+            Event::Late { was, .. } => {
+                *counts.of(*was) -= 1;
                 counts.late += 1;
             }
             Event::Duplicate { .. } => counts.duplicate += 1,

@@ -104,7 +104,7 @@ impl Target {
                     (took.map(|took| took.connect), took.and_then(|took| took.handshake));
                 Event::Reply { seq, bytes, rtt, connect, handshake, reordered }
             }
-            Landing::Late { seq, rtt } => Event::Late { seq, bytes, rtt },
+            Landing::Late { seq, rtt, was } => Event::Late { seq, bytes, rtt, was },
             Landing::Duplicate { seq, rtt } => Event::Duplicate { seq, bytes, rtt },
             Landing::Corrupt { seq, damage } => {
                 Event::Lost { seq, reason: Loss::Corrupt, why: damage.to_string() }

@@ -28,7 +28,7 @@ pub(crate) fn line(event: &Event, target: &str, is_alone: bool) -> Option<String
             format!("seq={seq} bytes={bytes}{connect} time={}{note}", millis(*rtt))
         }
         Event::Lost { seq, reason, why } => format!("seq={seq} {}{why}", prefix(*reason)),
-        Event::Late { seq, bytes, rtt } => {
+        Event::Late { seq, bytes, rtt, .. } => {
             format!("seq={seq} bytes={bytes} time={} (late)", millis(*rtt))
         }
         Event::Duplicate { seq, bytes, rtt } => {

@@ -8,6 +8,7 @@ use volley_client::Handshake;
 use volley_proto::ReplyKind;
 
 use super::datagram_link::DatagramLink;
+use super::event::Loss;
 use super::flight::{Flight, Landing};
 use super::link::{Arrival, Link, NotSent};
 
@@ -72,7 +73,9 @@ impl Way {
     pub(crate) fn expire(&mut self, longest: Duration) -> Vec<u64> {
         match self {
             Self::Stream(link) => link.expire(longest),
-            Self::Datagrams(link) => link.flight_mut().expire(Instant::now(), longest),
+            Self::Datagrams(link) => {
+                link.flight_mut().expire(Instant::now(), longest, Loss::NoReply)
+            }
         }
     }
 
