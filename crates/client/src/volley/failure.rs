@@ -1,6 +1,6 @@
 //! What went wrong, as a message on stderr and as an exit code.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use volley_client::Error;
 use volley_client::advice::{exit, with_hint};
 use volley_client::flags::FlagsError;
 use volley_proto::ReplyKind;
+
+use crate::stderr;
 
 /// Why the program does not exit 0.
 #[derive(Debug, thiserror::Error)]
@@ -92,13 +94,7 @@ impl Failure {
     }
 }
 
-/// Writes a message to stderr. It may carry text from the server, so it is made
-/// printable. Without a stderr there is nobody to tell.
+/// Shows a message on stderr. It may carry text from the server, so it is made printable.
 pub(crate) fn tell(message: &str) {
-    show(&format!("volley: {}\n", printable(message)));
-}
-
-/// Shows lines on stderr that are printable already. One write, so that they stay whole.
-pub(crate) fn show(lines: &str) {
-    let _ = io::stderr().write_all(lines.as_bytes());
+    stderr::show(format!("volley: {}\n", printable(message)));
 }

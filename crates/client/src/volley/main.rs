@@ -14,6 +14,7 @@ mod script;
 mod send;
 mod shell;
 mod signals;
+mod stderr;
 mod stdout;
 mod terms;
 mod wait;
@@ -33,19 +34,43 @@ fn main() -> Exit {
     };
     let outcome = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
-            let outcome = runtime.block_on(run(args));
+            let outcome = runtime.block_on(async {
+                let outcome = run(args).await;
+                tell_to_the_end(outcome).await
+            });
             // A read of stdin may still be waiting; there is nobody left to wait for it.
             runtime.shutdown_background();
             outcome
         }
-        Err(source) => Err(Failure::Setup { source }),
+        Err(source) => {
+            let failure = Failure::Setup { source };
+            failure.report();
+            Err(failure)
+        }
     };
     match outcome {
         Ok(()) => Exit::Success,
-        Err(failure) => {
-            failure.report();
-            failure.exit()
+        Err(failure) => failure.exit(),
+    }
+}
+
+/// Says why it does not exit 0, and waits for who reads that.
+async fn tell_to_the_end(outcome: Result<(), Failure>) -> Result<(), Failure> {
+    match &outcome {
+        Err(Failure::Signal(_)) => stderr::cut_short(),
+        Err(failure) => failure.report(),
+        Ok(()) => {}
+    }
+    let signal = async {
+        match Signals::install() {
+            Ok(mut signals) => signals.next().await,
+            Err(source) => Failure::Setup { source },
         }
+    };
+    tokio::select! {
+        biased;
+        () = stderr::finish() => outcome,
+        signal = signal => Err(signal),
     }
 }
 

@@ -41,10 +41,8 @@ use statement::Script;
 
 use crate::failure::{Failure, tell};
 use crate::signals::Signals;
+use crate::stderr::AT_THE_END;
 use crate::wire::Wire;
-
-/// How long what has been printed may take to go out after a signal.
-const AT_THE_END: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(args: ScriptArgs, mut signals: Signals) -> Result<(), Failure> {
     let paths = args.paths.clone();
@@ -69,10 +67,8 @@ pub(crate) async fn run(args: ScriptArgs, mut signals: Signals) -> Result<(), Fa
     reports.begin(scripts.len());
     let start = Instant::now();
     let mut outcomes = Vec::new();
-    let ended = tokio::select! {
-        played = play_all(&args, &approach, &scripts, &mut reports, &mut outcomes) => played,
-        signal = signals.next() => Err(signal),
-    };
+    let ended =
+        play_all(&args, &approach, &scripts, &mut reports, &mut outcomes, &mut signals).await;
     for (number, script) in (1..).zip(&scripts).skip(outcomes.len()) {
         let (name, verdict) = (script.name.clone(), Verdict::NotPlayed);
         let outcome = Outcome { name, verdict, elapsed: Duration::ZERO };
@@ -136,6 +132,7 @@ async fn play_all(
     scripts: &[Script],
     reports: &mut Reports,
     outcomes: &mut Vec<Outcome>,
+    signals: &mut Signals,
 ) -> Result<(), Failure> {
     let wire = Wire::new(args.verbose).map(Arc::new);
     for (number, script) in (1..).zip(scripts) {
@@ -143,7 +140,14 @@ async fn play_all(
             wire.note(&script.name);
         }
         let start = Instant::now();
-        let played = Player::new(&args.to, approach, args.timeout, wire.clone()).play(script).await;
+        let mut player = Player::new(&args.to, approach, args.timeout, wire.clone());
+        let (played, signal) = tokio::select! {
+            played = player.play(script) => (played, None),
+            signal = signals.next() => match player.interrupted(signal.exit()) {
+                Some(interrupted) => (Err(interrupted), Some(signal)),
+                None => return Err(signal),
+            },
+        };
         let elapsed = start.elapsed();
         let verdict = match played {
             Ok(()) => Verdict::Passed,
@@ -153,7 +157,13 @@ async fn play_all(
         reports.take(number, &outcome);
         let has_failed = outcome.failed().is_some();
         outcomes.push(outcome);
-        reports.flush().await?;
+        if let Some(signal) = signal {
+            return Err(signal);
+        }
+        tokio::select! {
+            flushed = reports.flush() => flushed?,
+            signal = signals.next() => return Err(signal),
+        }
         if has_failed && args.fail_fast {
             break;
         }

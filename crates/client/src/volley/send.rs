@@ -27,6 +27,7 @@ pub(crate) use args::{InputFormat, OutputFormat, SendArgs};
 use crate::check::Check;
 use crate::failure::{Failure, tell};
 use crate::signals::Signals;
+use crate::stderr::{self, AT_THE_END};
 use crate::wire::Wire;
 use datagrams::DatagramVolley;
 use flight::Flight;
@@ -37,9 +38,6 @@ use output::Output;
 use pace::Pace;
 use retry::Retry;
 use session::Session;
-
-/// How long what has been printed may take to go out after a signal or the deadline.
-const AT_THE_END: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(args: SendArgs, mut signals: Signals) -> Result<(), Failure> {
     let mut output = Output::new(args.output)?;
@@ -63,6 +61,7 @@ pub(crate) async fn run(args: SendArgs, mut signals: Signals) -> Result<(), Fail
         () = &mut over => (volley.give_up_after(longest), true),
     };
     if is_cut_short {
+        stderr::cut_short();
         // Whoever reads stdout may have stopped, and may have sent the signal for that.
         let _ = timeout(AT_THE_END, output.flush()).await;
         return outcome;

@@ -22,10 +22,11 @@ use link::{Agreed, Link};
 use crate::check::{Check, Verdict};
 use crate::decode::{DecodeError, decode_base64, decode_hex};
 use crate::dump;
-use crate::failure::{Failure, show, tell};
+use crate::failure::{Failure, tell};
 use crate::render::{harmless, in_words, millis};
 use crate::send;
 use crate::signals::Signals;
+use crate::stderr;
 use crate::stdout::Stdout;
 use crate::wire::Wire;
 
@@ -136,7 +137,7 @@ impl Shell {
             Verdict::Wrong(wrong) => {
                 self.wrong += 1;
                 tell(&wrong.why);
-                show(&dump::comparison(wrong.due.as_ref(), &arrival.payload));
+                stderr::show(dump::comparison(wrong.due.as_ref(), &arrival.payload));
                 return Ok(());
             }
         };

@@ -4,6 +4,7 @@
 //! block is opened once more, and only that opening is.
 
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
 
 use buf_list::BufList;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -113,7 +114,7 @@ impl Stdout {
 
     async fn write_all(&mut self) -> io::Result<()> {
         self.seal();
-        if self.way.is_none() && self.pieces.remaining() <= PIPE_BUF && has_room() {
+        if self.way.is_none() && self.pieces.remaining() <= PIPE_BUF && has_room(stdout()) {
             // Mostly this is all there is to write, ever.
             write_to_stdout(&mut self.pieces)?;
         }
@@ -172,12 +173,11 @@ impl Way {
     }
 }
 
-/// Whether a short write to stdout would not wait.
-fn has_room() -> bool {
-    let stdout = stdout();
-    let mut stdout = [PollFd::new(&stdout, PollFlags::OUT)];
+/// Whether a write to `out` of no more than `PIPE_BUF` bytes would not wait.
+pub(crate) fn has_room(out: impl AsFd) -> bool {
+    let mut out = [PollFd::new(&out, PollFlags::OUT)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    retry_on_intr(|| poll(&mut stdout, Some(&now))).is_ok_and(|ready| ready > 0)
+    retry_on_intr(|| poll(&mut out, Some(&now))).is_ok_and(|ready| ready > 0)
 }
 
 /// Writes once, as much as stdout takes.

@@ -1,13 +1,12 @@
 //! `-v`: the conversation on stderr, frame by frame.
 
-use std::io::{self, Write};
 use std::time::Instant;
 
 use volley_cli::{format_duration, printable};
 use volley_client::{Direction, Passing, Stream, StreamAddress, Tap};
 use volley_proto::Control;
 
-use crate::dump;
+use crate::{dump, stderr};
 
 /// Shows what passes, with the time since the start.
 #[derive(Debug)]
@@ -35,8 +34,7 @@ impl Wire {
 
     fn show(&self, mark: char, what: &str, rows: &str) {
         let ms = self.start.elapsed().as_secs_f64() * 1e3;
-        // Without a stderr there is nobody to show it to. One write, so that lines stay whole.
-        let _ = io::stderr().write_all(format!("{ms:10.3} ms {mark} {what}\n{rows}").as_bytes());
+        stderr::show(format!("{ms:10.3} ms {mark} {what}\n{rows}"));
     }
 
     fn show_bytes(&self, mark: char, name: &str, bytes: &[u8]) {

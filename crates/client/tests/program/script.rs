@@ -520,6 +520,7 @@ async fn ctrl_c_reports_what_was_played() {
     let directory = tempfile::tempdir().unwrap();
     write(&directory, "1.volley", "send \"a\"\nexpect echo\n");
     write(&directory, "2.volley", "send \"b\"\nexpect echo\n");
+    write(&directory, "3.volley", "send \"c\"\nexpect echo\n");
     let (listener, to) = listen().await;
     let mut command = script(&to);
     command.current_dir(&directory).args(["--report", "tap", "."]);
@@ -537,7 +538,19 @@ async fn ctrl_c_reports_what_was_played() {
     let ended = within(play).await;
     let stdout = String::from_utf8(ended.stdout).unwrap();
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(130), ""), "{stdout}");
-    let expected = "TAP version 14\n1..2\nok 1 - ./1.volley\nok 2 - ./2.volley # SKIP not played\n";
+    let expected = r#"TAP version 14
+1..3
+ok 1 - ./1.volley
+not ok 2 - ./2.volley
+  ---
+  message: "interrupted"
+  exit_code: 130
+  statement: "expect echo"
+  at: {"column":1,"file":"./2.volley","line":2}
+  details: []
+  ...
+ok 3 - ./3.volley # SKIP not played
+"#;
     assert_eq!(stdout, expected);
 }
 

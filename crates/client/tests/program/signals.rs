@@ -1,12 +1,15 @@
 //! Ended from outside.
 
 use rustix::fs::{CWD, Mode, mkfifoat};
+use rustix::io::ioctl_fionread;
+use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::Signal;
 use tokio::io::AsyncReadExt;
-use volley_proto::ReplyKind;
+use tokio::process::Command;
+use volley_proto::{Endpoint, ReplyKind};
 
 use crate::scripted::{Peer, listen, play, within};
-use crate::{Ended, Running, send};
+use crate::{Ended, Running, program, send};
 
 /// Sends `a` and `b`, gets a reply to the first, then this signal.
 async fn ended_by(signal: Signal) -> Ended {
@@ -105,4 +108,48 @@ async fn sigint_ends_a_wait_for_somebody_to_read_stdout() {
     })
     .await;
     assert_eq!(code, Some(130));
+}
+
+/// Runs the program until the pipe that is its stderr takes no more, and then does this to it.
+async fn stuck(command: &mut Command, end: impl FnOnce(&Running)) -> Option<i32> {
+    let mut running = Running::start(command);
+    let stderr = running.child.stderr.take().unwrap();
+    let room = fcntl_setpipe_size(&stderr, 4096).unwrap() as u64;
+    // No line of it is as long as what is left.
+    while ioctl_fionread(&stderr).unwrap() < room - 512 {
+        tokio::task::yield_now().await;
+    }
+    end(&running);
+    running.child.wait().await.unwrap().code()
+}
+
+#[tokio::test]
+async fn a_stderr_that_nobody_reads_keeps_no_signal_and_no_deadline_waiting() {
+    let server = async |mut peer: Peer| {
+        peer.greet(ReplyKind::Echo).await;
+        peer.echo_all().await;
+    };
+    let code = play(server, async |to| {
+        let mut command = send(&to);
+        command.args(["-v", "--repeat", "0", "x"]);
+        stuck(&mut command, |running| running.signal(Signal::INT)).await
+    });
+    assert_eq!(code.await, Some(130));
+    let code = play(server, async |to| {
+        let mut command = send(&to);
+        command.args(["-v", "--repeat", "0", "--deadline", "200ms", "x"]);
+        stuck(&mut command, |_| ()).await
+    });
+    assert_eq!(code.await, Some(75));
+    let code = play(
+        async |peer: Peer| peer.echo_all().await,
+        async |to: Endpoint| {
+            let script = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(&script, "repeat 9G\nsend \"x\"\nexpect echo\nend\n").unwrap();
+            let mut command = program();
+            command.args(["script", "-v", "--to", &to.to_string()]).arg(script.path());
+            stuck(&mut command, |running| running.signal(Signal::TERM)).await
+        },
+    );
+    assert_eq!(code.await, Some(143));
 }

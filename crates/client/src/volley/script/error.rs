@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use volley_cli::{Excerpt, Exit, Misread, format_bytes};
 
 use super::statement::Place;
-use crate::failure::{show, tell};
+use crate::failure::tell;
+use crate::stderr;
 
 /// Why a script cannot be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +27,7 @@ impl ScriptError {
     pub(crate) fn report(&self) {
         tell(&self.to_string());
         if let Self::Wrong { excerpt, .. } = self {
-            show(&format!("{excerpt}\n"));
+            stderr::show(format!("{excerpt}\n"));
         }
     }
 

@@ -18,6 +18,7 @@ use super::judge::{Unexpected, judge};
 use super::statement::{Action, Pattern, Place, Script, Statement, Steps};
 use crate::dump;
 use crate::patience::connecting;
+use crate::stderr;
 use crate::wire::Wire;
 
 /// Plays one script.
@@ -30,6 +31,8 @@ pub(super) struct Player<'a> {
     timeout: Duration,
     wire: Option<Arc<Wire>>,
     conversation: Option<Conversation>,
+    /// What it is at, or was at last.
+    at: Option<&'a Statement>,
 }
 
 /// Why a script has failed, and where.
@@ -83,24 +86,29 @@ impl<'a> Player<'a> {
         timeout: Duration,
         wire: Option<Arc<Wire>>,
     ) -> Self {
-        Self { to, approach, timeout, wire, conversation: None }
+        Self { to, approach, timeout, wire, conversation: None, at: None }
     }
 
     /// Plays the script to its end, or up to the first statement that fails.
-    pub(super) async fn play(mut self, script: &Script) -> Result<(), Failed> {
-        let mut last = None;
+    pub(super) async fn play(&mut self, script: &'a Script) -> Result<(), Failed> {
         for statement in Steps::new(&script.statements) {
+            self.at = Some(statement);
             let carried_out = self.carry_out(&statement.action).await;
             carried_out.map_err(|trouble| Failed::at(statement, trouble))?;
-            last = Some(statement);
             // A script may go on for long without waiting for anything.
             coop::consume_budget().await;
+            stderr::room().await;
         }
-        match (self.close(), last) {
+        match (self.close(), self.at) {
             (Err(trouble), Some(last)) => Err(Failed::at(last, trouble)),
             // Without a statement there is no connection that could have failed.
             _ => Ok(()),
         }
+    }
+
+    /// What a signal with this exit code has kept from its end, if it had begun.
+    pub(super) fn interrupted(&self, exit: Exit) -> Option<Failed> {
+        self.at.map(|at| Failed::at(at, Trouble::new(exit, "interrupted")))
     }
 
     async fn carry_out(&mut self, action: &Action) -> Result<(), Trouble> {

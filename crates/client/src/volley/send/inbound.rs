@@ -7,8 +7,8 @@ use volley_client::{Arrival, Error, Receiver};
 use super::flight::Flight;
 use super::output::Output;
 use crate::check::{Check, Verdict, Wrong};
-use crate::dump;
-use crate::failure::{Failure, show, tell};
+use crate::failure::{Failure, tell};
+use crate::{dump, stderr};
 
 /// Wrong replies that are shown. With more of them there is nothing new to see.
 const SHOWN: u64 = 8;
@@ -119,6 +119,7 @@ impl<'a> Inbound<'a> {
             if self.output.is_full() {
                 self.output.flush().await?;
             }
+            stderr::room().await;
             // Both branches are cancel safe. What has been printed goes out as soon as no reply is
             // ready.
             let received = tokio::select! {
@@ -194,5 +195,5 @@ fn show_wrong(number: u64, arrival: &Arrival, wrong: &Wrong) {
     } else {
         tell(&format!("frame {number}: {}", wrong.why));
     }
-    show(&dump::comparison(wrong.due.as_ref(), &arrival.payload));
+    stderr::show(dump::comparison(wrong.due.as_ref(), &arrival.payload));
 }

@@ -9,6 +9,7 @@ use super::flight::Flight;
 use super::input::Input;
 use super::pace::Pace;
 use crate::failure::Failure;
+use crate::stderr;
 
 /// Where frames come from, over all connections.
 #[derive(Debug)]
@@ -120,6 +121,7 @@ impl Outbound {
             return None;
         }
         flight.room().await;
+        stderr::room().await;
         self.pace.due().await;
         self.pace.begin_next();
         self.next.take()
