@@ -57,7 +57,7 @@ pub(crate) async fn run(args: SendArgs, mut signals: Signals) -> Result<(), Fail
     let mut volley = volley(args, &approach, input, &flight, &mut output);
     let (outcome, is_cut_short) = tokio::select! {
         outcome = volley.run() => (outcome, false),
-        signal = signals.next() => (Err(signal), true),
+        signal = signals.next() => (volley.interrupt(signal), true),
         () = &mut over => (volley.give_up_after(longest), true),
     };
     if is_cut_short {
@@ -87,6 +87,14 @@ impl Volley<'_> {
             Self::Stream(session) => session.run().await,
             Self::Datagrams(datagrams) => datagrams.run().await,
         }
+    }
+
+    fn interrupt(&mut self, signal: Failure) -> Result<(), Failure> {
+        match self {
+            Self::Stream(session) => session.interrupt(),
+            Self::Datagrams(datagrams) => datagrams.interrupt(),
+        }
+        Err(signal)
     }
 
     fn give_up_after(&mut self, longest: Duration) -> Result<(), Failure> {

@@ -28,10 +28,11 @@ async fn ended_by(signal: Signal) -> Ended {
 }
 
 #[tokio::test]
-async fn sigint_and_sigterm_end_a_wait_for_a_reply_quietly() {
+async fn sigint_and_sigterm_end_a_wait_for_a_reply_with_how_far_it_has_come() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let ended = ended_by(signal).await;
-        assert_eq!((ended.code, &*ended.stderr), (Some(code), ""), "{ended:?}");
+        let told = "volley: interrupted: 1 answered, 1 without a reply\n";
+        assert_eq!((ended.code, &*ended.stderr), (Some(code), told), "{ended:?}");
         assert_eq!(ended.stdout, b"", "behind the reply that was read before");
     }
 }
@@ -55,6 +56,30 @@ async fn sigint_ends_a_wait_for_a_line() {
     })
     .await;
     assert_eq!((ended.code, &*ended.stderr), (Some(130), ""));
+}
+
+/// Every frame has an object, and a wrong reply is counted as at any other end.
+#[tokio::test]
+async fn sigint_leaves_no_frame_and_no_wrong_reply_untold() {
+    let server = async |mut peer: Peer| {
+        peer.greet(ReplyKind::Echo).await;
+        peer.payload().await;
+        peer.reply(b"c").await;
+        peer.until_client_is_done().await;
+    };
+    let ended = play(server, async |to| {
+        let mut running = Running::start(send(&to).args(["--output", "ndjson", "a", "b"]));
+        assert!(running.line().await.contains("\"verdict\":\"mismatch\""));
+        running.signal(Signal::INT);
+        running.end().await
+    });
+    let ended = ended.await;
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    let rest = String::from_utf8(ended.stdout).unwrap();
+    assert!(rest.contains("\"verdict\":\"lost\"") && rest.contains("interrupted"), "{rest}");
+    let told =
+        "volley: interrupted: 1 answered, 1 without a reply\nvolley: wrong replies: 1 of 1\n";
+    assert!(ended.stderr.ends_with(told), "{}", ended.stderr);
 }
 
 /// To open it already waits.

@@ -108,6 +108,12 @@ impl<'a> DatagramVolley<'a> {
         self.inbound.give_up_after(longest, progress, self.flight)
     }
 
+    /// Gives up, since somebody wants that.
+    pub(crate) fn interrupt(&mut self) {
+        self.settle();
+        self.inbound.interrupt(&self.inbound.progress(self.flight), self.flight);
+    }
+
     async fn exchange(&mut self) -> Result<(), Failure> {
         let mut socket = Datagrams::open(&self.endpoint, &self.options).await?;
         let mut is_over = false;

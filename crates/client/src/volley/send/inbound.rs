@@ -107,6 +107,17 @@ impl<'a> Inbound<'a> {
         self.conclude(Some(failure))
     }
 
+    /// Gives up what is in flight, since somebody wants that; `progress` says how far it has come.
+    pub(super) fn interrupt(&mut self, progress: &str, flight: &Flight) {
+        if flight.len() > 0 {
+            tell(&format!("interrupted: {progress}"));
+        }
+        self.give_up("interrupted", flight);
+        if let Err(failure @ Failure::Mismatches { .. }) = self.conclude(None) {
+            failure.report();
+        }
+    }
+
     /// Prints every reply, also those behind a wrong one, until no more will come or nobody reads
     /// what is printed.
     pub(crate) async fn receive(

@@ -48,12 +48,21 @@ impl Session<'_> {
 
     /// Gives up, since it has taken as long as it may.
     pub(crate) fn give_up_after(&mut self, longest: Duration) -> Result<(), Failure> {
-        let progress = if self.is_connected {
+        self.inbound.give_up_after(longest, self.progress(), self.flight)
+    }
+
+    /// Gives up, since somebody wants that.
+    pub(crate) fn interrupt(&mut self) {
+        self.inbound.interrupt(&self.progress(), self.flight);
+    }
+
+    /// How far it has come.
+    fn progress(&self) -> String {
+        if self.is_connected {
             self.inbound.progress(self.flight)
         } else {
             format!("no connection to {}", self.endpoint)
-        };
-        self.inbound.give_up_after(longest, progress, self.flight)
+        }
     }
 
     async fn try_until_done(&mut self) -> Result<(), Failure> {
