@@ -110,12 +110,14 @@ pub enum Error {
         reason: Reason,
     },
     /// The server closed while replies were awaited.
-    #[error("the server closed the connection: {}", books(*answered, *outstanding))]
+    #[error("the server closed the connection: {}{}", books(*answered, *outstanding), came(*part))]
     Closed {
         /// How many data frames were answered.
         answered: u64,
         /// How many were sent, or about to be, and got no reply.
         outstanding: u64,
+        /// What has come of the next reply, if it has begun.
+        part: Option<Part>,
     },
     /// The connection failed while replies were awaited.
     #[error("the connection failed: {source}: {}", books(*answered, *outstanding))]
@@ -136,12 +138,14 @@ pub enum Error {
     /// No reply for [`Options::reply_timeout`].
     ///
     /// [`Options::reply_timeout`]: crate::Options::reply_timeout
-    #[error("no reply to frame {seq} within {after:?}")]
+    #[error("no reply to frame {seq} within {after:?}{}", came(*part))]
     TimedOut {
         /// The frame's number on its connection, from 1.
         seq: u64,
         /// The deadline.
         after: Duration,
+        /// What has come of the reply, if it has begun.
+        part: Option<Part>,
     },
     /// The server sent what no server may.
     #[error("the server broke the protocol: {0}")]
@@ -163,6 +167,15 @@ pub enum Error {
         /// The limit in bytes.
         max: u32,
     },
+}
+
+/// The front of a frame whose rest has not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its length in bytes, with its head.
+    pub have: usize,
+    /// How long it must be before more is known of it; where the head is there, the whole frame.
+    pub needs: usize,
 }
 
 /// What a server must never send.
@@ -200,6 +213,13 @@ impl From<FrameError> for ProtocolError {
 
 fn explained(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!(": {text}") }
+}
+
+/// A reply that has begun, behind what is said of it.
+fn came(part: Option<Part>) -> String {
+    part.map_or_else(String::new, |Part { have, needs }| {
+        format!(", but for {have} of {needs} bytes of it")
+    })
 }
 
 /// What a lost connection means for its frames.

@@ -6,6 +6,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::AsyncReadExt;
 use volley_proto::{FrameError, Parsed};
 
+use crate::error::Part;
 use crate::framing::Framing;
 use crate::stream::ReadHalf;
 
@@ -42,6 +43,12 @@ impl Inbox {
     pub(crate) fn payload(&self, len: usize) -> &[u8] {
         let head_len = self.framing.head_len();
         &self.bytes[head_len..head_len + len]
+    }
+
+    /// What there is of the frame at the front, which needs so many bytes.
+    pub(crate) fn part(&self, needs: usize) -> Option<Part> {
+        let have = self.bytes.len();
+        (have > 0).then_some(Part { have, needs })
     }
 
     /// Leaves the data frame at the front behind.

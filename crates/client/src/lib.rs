@@ -50,7 +50,7 @@ pub use check::{Arrival, Mismatch, Reply, Sent};
 pub use connect::{Hello, Opened, Options, open};
 pub use connection::{Connection, GoAway};
 pub use datagrams::Datagrams;
-pub use error::{Error, ProtocolError};
+pub use error::{Error, Part, ProtocolError};
 pub use framing::Framing;
 pub use proxy_header::{ProxyHeader, ProxyHeaderError};
 pub use receiver::Receiver;

@@ -12,7 +12,7 @@ use crate::check::{Arrival, Reply};
 use crate::connect::Options;
 use crate::connection::{GoAway, Terms};
 use crate::deadline::deadline;
-use crate::error::{Error, ProtocolError};
+use crate::error::{Error, Part, ProtocolError};
 use crate::framing::Framing;
 use crate::inbox::Inbox;
 use crate::sender::InFlight;
@@ -112,9 +112,10 @@ impl Receiver {
                     let start = oldest.sent_at.max(waiting_since);
                     let deadline = deadline(start, self.reply_timeout);
                     let (seq, after) = (oldest.sent.seq, self.reply_timeout);
-                    timeout_at(deadline, self.inbox.read())
-                        .await
-                        .map_err(|_| Error::TimedOut { seq, after })?
+                    let Ok(read) = timeout_at(deadline, self.inbox.read()).await else {
+                        return Err(Error::TimedOut { seq, after, part: self.part() });
+                    };
+                    read
                 }
                 None => {
                     // Both branches are cancel safe.
@@ -187,7 +188,17 @@ impl Receiver {
     }
 
     fn closed(&self) -> Error {
-        Error::Closed { answered: self.answered, outstanding: self.outstanding() }
+        let (answered, outstanding) = (self.answered, self.outstanding());
+        Error::Closed { answered, outstanding, part: self.part() }
+    }
+
+    /// What has come of a reply that is not whole.
+    fn part(&self) -> Option<Part> {
+        let due = self.awaited.as_ref().map(|oldest| oldest.sent.payload.len());
+        match self.inbox.front(due) {
+            Ok(Parsed::Incomplete { needs }) => self.inbox.part(needs),
+            _ => None,
+        }
     }
 
     /// What a read means that has come back.

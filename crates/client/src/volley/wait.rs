@@ -167,7 +167,7 @@ impl<'a> Wait<'a> {
         if matches!(self.target, Endpoint::Udp(_)) {
             return match timeout_at(end, exchange_datagram(self.target, &options)).await {
                 Ok(exchanged) => Ok(exchanged?),
-                Err(_) => Err(Error::TimedOut { seq: 1, after: limit }.into()),
+                Err(_) => Err(Error::TimedOut { seq: 1, after: limit, part: None }.into()),
             };
         }
         let mut connection = Connection::connect(self.target, &options).await?;
@@ -175,7 +175,7 @@ impl<'a> Wait<'a> {
         // The connection has taken a part of the time.
         match timeout_at(end, connection.request(PAYLOAD)).await {
             Ok(reply) => reply.map(drop).map_err(Failure::Client),
-            Err(_) => Err(Error::TimedOut { seq: 1, after: limit }.into()),
+            Err(_) => Err(Error::TimedOut { seq: 1, after: limit, part: None }.into()),
         }
     }
 

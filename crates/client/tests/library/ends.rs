@@ -57,7 +57,7 @@ async fn a_close_with_frames_outstanding_counts_them() {
         let outstanding = 3 - answered as u64;
         assert_eq!(replies, answered as u64);
         assert!(
-            matches!(error, Error::Closed { answered: a, outstanding: o }
+            matches!(error, Error::Closed { answered: a, outstanding: o, .. }
                 if (a, o) == (replies, outstanding)),
             "{error:?}"
         );
@@ -410,7 +410,7 @@ async fn a_reply_that_is_cut_short_is_a_loss() {
     };
     let (replies, error) = three_frames(server, &patient()).await;
     assert_eq!(replies, 1);
-    assert!(matches!(error, Error::Closed { answered: 1, outstanding: 2 }), "{error:?}");
+    assert!(matches!(error, Error::Closed { answered: 1, outstanding: 2, .. }), "{error:?}");
 }
 
 /// A connection to a server that answers two frames after the client has half-closed.
@@ -474,7 +474,7 @@ async fn a_server_that_closes_early_is_told_even_after_finish() {
         sender.finish().await.unwrap();
         let (replies, error) = until_error(&mut receiver).await;
         assert_eq!(replies, 1);
-        assert!(matches!(error, Error::Closed { answered: 1, outstanding: 1 }), "{error:?}");
+        assert!(matches!(error, Error::Closed { answered: 1, outstanding: 1, .. }), "{error:?}");
     })
     .await;
 }

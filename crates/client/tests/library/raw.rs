@@ -86,7 +86,7 @@ async fn a_server_that_closes_within_a_reply_has_closed() {
         sender.send("world").await.unwrap();
         assert_eq!(receiver.receive().await.unwrap().unwrap().payload, "hello");
         let error = receiver.receive().await.unwrap_err();
-        assert!(matches!(error, Error::Closed { answered: 1, outstanding: 1 }), "{error:?}");
+        assert!(matches!(error, Error::Closed { answered: 1, outstanding: 1, .. }), "{error:?}");
     })
     .await;
 }

@@ -7,6 +7,9 @@ use volley_proto::ReplyKind;
 use crate::scripted::{Peer, listen, play, within};
 use crate::{Ended, run, send, send_within};
 
+/// The front of a reply.
+const PART: &[u8] = b"\0\0\0\x05hel";
+
 /// What a server does wrong.
 #[derive(Clone, Copy, Debug)]
 enum Bad {
@@ -28,6 +31,8 @@ enum Bad {
     Corrupts,
     /// Begins a reply that never becomes whole.
     Stalls,
+    /// Begins a reply and closes.
+    ClosesWithin,
     /// Takes the first frame and closes.
     Closes,
     /// Takes the first frame and resets.
@@ -77,9 +82,10 @@ impl Bad {
                 peer.until_closed().await;
             }
             Self::Stalls => {
-                peer.write(b"\0\0\0\x05hel").await;
+                peer.write(PART).await;
                 peer.until_client_is_done().await;
             }
+            Self::ClosesWithin => peer.write(PART).await,
             Self::Corrupts => {
                 peer.reply(b"HELLO").await;
                 peer.reply(&payloads[1]).await;
@@ -134,6 +140,9 @@ const NO_HELLO: &str = "it may not know HELLO (try --no-hello)";
 /// What a lost connection means for the frames.
 const LOST: &str =
     "0 frames answered, 2 without a reply (volley send --retry 3 sends again what has no reply)";
+/// The same where the first reply had begun.
+const LOST_WITHIN: &str = "0 frames answered, 2 without a reply, but for 7 of 9 bytes of it \
+                           (volley send --retry 3 sends again what has no reply)";
 
 #[tokio::test]
 async fn nobody_at_the_port() {
@@ -154,7 +163,9 @@ async fn silence() {
     for bad in [Bad::Silent, Bad::Stuck] {
         both(bad, (75, &greeted), (75, not_greeted)).await;
     }
-    both(Bad::Stalls, (75, not_greeted), (75, not_greeted)).await;
+    let begun = "no reply to frame 1 within 300ms, but for 7 of 9 bytes of it (try a longer \
+                 --timeout)";
+    both(Bad::Stalls, (75, begun), (75, begun)).await;
 }
 
 #[tokio::test]
@@ -175,6 +186,8 @@ async fn an_end_before_anything_was_said() {
 async fn an_end_in_place_of_a_reply() {
     let closed = format!("the server closed the connection: {LOST}");
     both(Bad::Closes, (1, &closed), (1, &closed)).await;
+    let within = format!("the server closed the connection: {LOST_WITHIN}");
+    both(Bad::ClosesWithin, (1, &within), (1, &within)).await;
     let reset = format!("the connection failed: Connection reset by peer (os error 104): {LOST}");
     both(Bad::ResetsLater, (1, &reset), (1, &reset)).await;
 }

@@ -50,8 +50,8 @@ async fn a_reply_that_is_short_is_a_loss() {
         peer.write(b"hellowor").await;
     };
     let ended = play(server, async |to| run(raw(&to).args(["hello", "world"])).await).await;
-    let told = "the server closed the connection: 1 frame answered, 1 without a reply \
-                (volley send --retry 3 sends again what has no reply)";
+    let told = "the server closed the connection: 1 frame answered, 1 without a reply, \
+                but for 3 of 5 bytes of it (volley send --retry 3 sends again what has no reply)";
     ended.failed_after("hello\n", 1, told);
 }
 

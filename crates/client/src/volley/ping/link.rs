@@ -240,7 +240,9 @@ fn fatal(control: Control) -> Error {
 fn broken(error: CodecError) -> String {
     match error {
         // A connection that is lost within a reply is lost.
-        CodecError::Frame(FrameError::Truncated { .. }) => CLOSED.to_owned(),
+        CodecError::Frame(FrameError::Truncated { have, needs }) => {
+            format!("{CLOSED} within a reply, of which {have} of {needs} bytes had come")
+        }
         CodecError::Frame(error) => with_hint(&ProtocolError::from(error).into()),
         CodecError::Io(error) => failed(&error),
         error => error.to_string(),

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
-use volley_client::{Arrival, Direction, Error, Opened, Passing, ProtocolError, Sent, Stream, Tap};
+use volley_client::{
+    Arrival, Direction, Error, Opened, Part, Passing, ProtocolError, Sent, Stream, Tap,
+};
 use volley_proto::{
     Control, FrameError, HEAD_LEN, MaxFrame, Parsed, ReplyKind, encode_data_head, parse,
 };
@@ -52,7 +54,7 @@ pub(super) enum Incoming {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Awaited {
     /// The reply with this number on its connection, from 1.
-    Reply { seq: u64 },
+    Reply { seq: u64, part: Option<Part> },
     /// Every frame has its reply.
     Nothing,
     /// Something else than whole frames has been sent: it is for the server to say.
@@ -248,7 +250,8 @@ impl Conversation {
 
     /// What an end of the connection means for its frames.
     pub(super) fn closed(&self) -> Error {
-        Error::Closed { answered: self.answered, outstanding: self.sent.outstanding() }
+        let (answered, outstanding) = (self.answered, self.sent.outstanding());
+        Error::Closed { answered, outstanding, part: None }
     }
 
     /// Whether nothing more can be sent, by the script's own will.
@@ -259,11 +262,21 @@ impl Conversation {
     /// What the server owes for what has been sent.
     pub(super) fn awaited(&self) -> Awaited {
         if self.sent.outstanding() > 0 {
-            Awaited::Reply { seq: self.answered + 1 }
+            Awaited::Reply { seq: self.answered + 1, part: self.part() }
         } else if self.sent.is_whole() {
             Awaited::Nothing
         } else {
             Awaited::Unknown
+        }
+    }
+
+    /// What has come of a frame that is not whole.
+    fn part(&self) -> Option<Part> {
+        match parse(&self.inbox, MaxFrame::CEILING) {
+            Ok(Parsed::Incomplete { needs }) if !self.inbox.is_empty() => {
+                Some(Part { have: self.inbox.len(), needs })
+            }
+            _ => None,
         }
     }
 

@@ -334,11 +334,13 @@ impl<'a> Player<'a> {
         let (after, within) = (self.timeout, format_duration(self.timeout));
         let awaited = self.conversation.as_ref().map_or(Awaited::Unknown, Conversation::awaited);
         let hint = match awaited {
-            Awaited::Reply { seq } => return Error::TimedOut { seq, after }.into(),
+            Awaited::Reply { seq, part } => return Error::TimedOut { seq, after, part }.into(),
             Awaited::Nothing => "no frame is without a reply: is a `send` missing?",
             Awaited::Unknown => "try a longer --timeout",
         };
-        Trouble::new(Exit::TryAgain, format!("nothing came within {within} ({hint})"))
+        let begun = self.conversation.as_ref().is_some_and(|one| !one.untaken().is_empty());
+        let nothing = if begun { "no whole frame" } else { "nothing" };
+        Trouble::new(Exit::TryAgain, format!("{nothing} came within {within} ({hint})"))
     }
 
     /// What it means that this came in place of what was expected.

@@ -67,7 +67,7 @@ impl Link {
         let outcome = match &mut self.halves {
             Some(halves) => halves.exchange(payload).await,
             // It has just been opened.
-            None => Err(Error::Closed { answered: 0, outstanding: 0 }),
+            None => Err(Error::Closed { answered: 0, outstanding: 0, part: None }),
         };
         if !matches!(outcome, Ok(_) | Err(Error::TooLarge { .. })) {
             self.halves = None;
@@ -89,7 +89,7 @@ impl Link {
             received = halves.receiver.receive_unchecked() => match received {
                 Err(error) => error,
                 // No frame is in flight, and the sender is there.
-                Ok(_) => Error::Closed { answered: 0, outstanding: 0 },
+                Ok(_) => Error::Closed { answered: 0, outstanding: 0, part: None },
             },
             goaway = going_away => Error::GoingAway { reason: goaway.reason },
         };
@@ -113,7 +113,7 @@ impl Halves {
             arrival = self.receiver.receive_unchecked() => match arrival? {
                 Some(arrival) => Ok(arrival),
                 // The sender is there.
-                None => Err(Error::Closed { answered: 0, outstanding: 1 }),
+                None => Err(Error::Closed { answered: 0, outstanding: 1, part: None }),
             },
         }
     }
