@@ -3,10 +3,10 @@
 use std::process::ExitStatus;
 
 use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group, set_child_subreaper};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use crate::log::Log;
 use crate::{program, within};
 
 /// Daemons that share a log. Dropped, all are killed.
@@ -17,8 +17,7 @@ pub struct Family {
     current: Pid,
     // A pipe without a reader is no matter to a daemon, but the others would not know it.
     _stdout: BufReader<ChildStdout>,
-    log: UnboundedReceiver<String>,
-    seen: Vec<String>,
+    log: Log,
     /// The endpoint that it says it listens on.
     pub endpoint: String,
 }
@@ -61,12 +60,12 @@ impl Family {
         command.args(["--listen", endpoint]).args(arguments).process_group(0);
         let mut eldest = command.spawn().unwrap();
         let current = pid(eldest.id().unwrap());
-        let log = lines(eldest.stderr.take().unwrap());
+        let log = Log::of(eldest.stderr.take().unwrap());
         let mut stdout = BufReader::new(eldest.stdout.take().unwrap());
         let mut line = String::new();
         within(stdout.read_line(&mut line)).await.unwrap();
         let endpoint = line.strip_prefix("listening ").expect(&line).trim_end().to_owned();
-        Self { eldest, current, _stdout: stdout, log, seen: Vec::new(), endpoint }
+        Self { eldest, current, _stdout: stdout, log, endpoint }
     }
 
     /// Has a new process take over, and awaits that.
@@ -87,15 +86,7 @@ impl Family {
     ///
     /// When none comes.
     pub async fn wait_for(&mut self, part: &str) -> String {
-        loop {
-            let Some(line) = within(self.log.recv()).await else {
-                panic!("no line with {part:?}: {:#?}", self.seen);
-            };
-            self.seen.push(line.clone());
-            if line.contains(part) {
-                return line;
-            }
-        }
+        self.log.wait_for(part).await
     }
 
     /// Asks the one that accepts to stop.
@@ -122,18 +113,16 @@ impl Family {
     ///
     /// When one does not end, or its books can't be read.
     pub async fn end(mut self) -> (Books, Vec<String>) {
-        while let Some(line) = within(self.log.recv()).await {
-            self.seen.push(line);
-        }
+        let log = self.log.end().await;
         let mut books = Books::default();
-        for line in self.seen.iter().filter(|line| line.contains(" done accepted=")) {
+        for line in log.iter().filter(|line| line.contains(" done accepted=")) {
             books.daemons += 1;
             books.accepted += field(line, "accepted");
             books.refused += field(line, "refused");
             books.received += field(line, "frames_received");
             books.answered += field(line, "frames_answered");
         }
-        (books, std::mem::take(&mut self.seen))
+        (books, log)
     }
 }
 
@@ -159,17 +148,4 @@ pub fn field(line: &str, name: &str) -> u64 {
 
 fn pid(number: u32) -> Pid {
     Pid::from_raw(number.try_into().unwrap()).unwrap()
-}
-
-/// The lines of a stream, which is read whether anyone waits for them or not.
-fn lines(stream: impl AsyncRead + Send + Unpin + 'static) -> UnboundedReceiver<String> {
-    let (sender, receiver) = unbounded_channel();
-    tokio::spawn(async move {
-        let mut lines = BufReader::new(stream).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
-            // Nobody may be interested any more.
-            let _ = sender.send(line);
-        }
-    });
-    receiver
 }

@@ -8,6 +8,7 @@ mod admin;
 mod family;
 pub mod http;
 mod load;
+mod log;
 mod openmetrics;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use tokio::time::timeout;
 pub use admin::Admin;
 pub use family::{Books, Family, field};
 pub use load::{Load, Report};
+pub use log::Log;
 pub use openmetrics::Metrics;
 
 /// No test comes near it; a hang ends here.
@@ -67,6 +69,18 @@ pub fn program(name: &str) -> Command {
     command.kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// Whether no program of this name is on PATH; then it tells that its test is skipped. It is not run
+/// for that: some take a while to start.
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
+pub fn is_missing(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    if !is_there {
+        println!("skipped: {program} is not installed");
+    }
+    !is_there
 }
 
 /// How a program ended and what it wrote.
@@ -189,12 +203,21 @@ impl Daemon {
     /// # Panics
     ///
     /// When it does not end, or not well.
-    pub async fn books(mut self) -> String {
+    pub async fn books(self) -> String {
+        self.log().await.lines().last().unwrap().to_owned()
+    }
+
+    /// Ends it as [`Daemon::terminate`] does. Returns its log.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end, or not well.
+    pub async fn log(mut self) -> String {
         self.terminate();
         let log = within(self.log).await.unwrap();
         assert_eq!(within(self.child.wait()).await.unwrap().code(), Some(0), "{log}");
         self.books.has_ended = true;
-        log.lines().last().unwrap().to_owned()
+        log
     }
 }
 
@@ -213,7 +236,7 @@ impl Drop for BooksCheck {
     }
 }
 
-/// A process that can be held up.
+/// A process that can be held up, and killed.
 #[derive(Clone, Copy, Debug)]
 pub struct Process(Pid);
 
@@ -227,6 +250,15 @@ impl Process {
         kill_process(self.0, Signal::STOP).unwrap();
         let (_, status) = waitpid(Some(self.0), WaitOptions::UNTRACED).unwrap().unwrap();
         assert!(status.stopped(), "{status:?}");
+    }
+
+    /// Kills it as it is, without a chance to say anything.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    pub fn kill(self) {
+        kill_process(self.0, Signal::KILL).unwrap();
     }
 
     /// Lets it go on.

@@ -1,5 +1,6 @@
 //! The load tester against a daemon, and what its report says.
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStderr};
@@ -44,6 +45,16 @@ impl Load {
         let mut line = String::new();
         within(self.stderr.read_line(&mut line)).await.unwrap();
         assert!(line.starts_with("volley-load: ") && line.contains(" frames/s"), "{line}");
+    }
+
+    /// Has it end its run, as Ctrl-C does.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended already.
+    pub fn interrupt(&self) {
+        let pid = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+        kill_process(pid.unwrap(), Signal::INT).unwrap();
     }
 
     /// Waits for its end.

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use tempfile::TempDir;
-use volley_tests::run;
+use volley_tests::{is_missing, run};
 
-use crate::{PROGRAMS, command_lines, commands, flags, generated, is_missing, other};
+use crate::{PROGRAMS, command_lines, commands, flags, generated, other};
 
 const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 

@@ -1,8 +1,8 @@
 //! What help looks like.
 
-use volley_tests::run;
+use volley_tests::{is_missing, run};
 
-use crate::{PROGRAMS, command_lines, help, is_missing, other, program};
+use crate::{PROGRAMS, command_lines, help, other, program};
 
 /// The tables of a help text: examples, signals, exit codes.
 fn tables(help: &str) -> Vec<&str> {

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use tokio::process::Command;
-use volley_tests::run;
+use volley_tests::{is_missing, run};
 
-use crate::{PROGRAMS, command_lines, generated, is_missing, other, program, repository};
+use crate::{PROGRAMS, command_lines, generated, other, program, repository};
 
 fn script() -> PathBuf {
     repository().join("deploy/packaging/install")

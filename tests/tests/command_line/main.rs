@@ -97,17 +97,6 @@ fn other(name: &str) -> Command {
     command
 }
 
-/// Tells that a test is skipped where there is no such program.
-#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
-fn is_missing(program: &str) -> bool {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = std::env::split_paths(&folders).any(|folder| folder.join(program).is_file());
-    if !is_there {
-        println!("skipped: there is no {program}");
-    }
-    !is_there
-}
-
 /// The root of the repository.
 fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use volley_tests::run;
+use volley_tests::{is_missing, run};
 
-use crate::{command_lines, flags, generated, help, is_missing, other};
+use crate::{command_lines, flags, generated, help, other};
 
 /// The page of a command line.
 async fn page(line: &[String]) -> String {

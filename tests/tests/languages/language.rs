@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 use tokio::sync::OnceCell;
-use volley_tests::run;
+use volley_tests::{is_missing, run};
 
 /// A language, with an `echo_server` and a `client` in `programs/`.
 pub(crate) struct Language {
@@ -71,8 +71,7 @@ impl Language {
     ///
     /// When it can't be built.
     pub(crate) async fn program(&self, name: &str) -> Option<Command> {
-        if !is_installed(self.runtime) {
-            println!("skipped: {} is not installed", self.runtime);
+        if is_missing(self.runtime) {
             return None;
         }
         let mut command = if let Some(build) = self.build {
@@ -107,10 +106,4 @@ impl Language {
     fn built(&self, name: &str) -> String {
         format!("{BUILT}/{name}-{}", self.ending)
     }
-}
-
-/// Whether a program of this name is on PATH. It is not run for that: some take a while to start.
-fn is_installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
