@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     targets.extend(args.targets.targets()?);
     let files = tempfile::tempdir().context("no place for a certificate")?;
     if args.tls {
-        targets.extend(args.targets.tls_target(&files.path().join("tls"))?);
+        targets.extend(args.targets.daemon.tls_target(&files.path().join("tls"))?);
     }
     let possible = descriptors::connections()?;
     ensure!(possible > 0, "the limit on open files allows no connection: raise it (ulimit -Hn)");

@@ -1,8 +1,8 @@
 //! Measures how near servers and load generators of length-prefixed frames come to the limit of the
 //! machine.
 //!
-//! Here is only the command line. A visible mode (`server`, `load`, `client`, `udp`, `idle`,
-//! `fairness`) starts this same program again for each side of a measurement, as one of the hidden
+//! Here is only the command line. A visible mode (`server`, `load`, `tls`, `client`, `udp`,
+//! `idle`, `fairness`) starts this same program again for each side of a measurement, as one of the hidden
 //! subcommands.
 
 mod answered;
@@ -33,6 +33,8 @@ mod server;
 mod stats;
 mod stopped;
 mod target;
+mod tls;
+mod tls_client;
 mod udp;
 mod words;
 
@@ -53,6 +55,8 @@ enum Mode {
     Server(server::Args),
     /// Frames per second of each load generator, as a ratio to the raw limit
     Load(load::Args),
+    /// Frames per second of the daemon over TLS, as a ratio to HAProxy before it
+    Tls(tls::Args),
     /// What `volley send` costs: its start, beside redis-cli, and a stream through the daemon
     Client(client::Args),
     /// Resident bytes of each server per idle connection
@@ -92,6 +96,7 @@ fn main() -> Exit {
     let done = match Args::parse().mode {
         Mode::Server(args) => server::run(&args),
         Mode::Load(args) => load::run(&args),
+        Mode::Tls(args) => tls::run(&args),
         Mode::Client(args) => client::run(&args),
         Mode::Idle(args) => idle::run(&args),
         Mode::Udp(args) => udp::run(&args),

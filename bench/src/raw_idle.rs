@@ -6,22 +6,19 @@
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
-use rustls::client::Resumption;
-use rustls::crypto::ring::default_provider;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, StreamOwned};
 use socket2::{Domain, Socket, Type};
 use volley_proto::{HEAD_LEN, encode_data};
 
 use crate::target::Target;
+use crate::tls_client;
 
 /// Payload bytes of the one frame.
 const SIZE: usize = 64;
@@ -82,7 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut frame = Vec::with_capacity(HEAD_LEN + SIZE);
     encode_data(&[b'x'; SIZE], &mut frame);
     let mut reply = vec![0; HEAD_LEN + args.reply_size];
-    let tls = args.ca.as_deref().map(client).transpose()?;
+    let tls = args.ca.as_deref().map(tls_client::config).transpose()?;
     let held = (0..args.connections)
         .map(|index| {
             let stream = open(args.address, source(index)?)?;
@@ -124,8 +121,7 @@ fn exchange(
         frame_and_reply(&mut stream, frame, reply)?;
         return Ok(stream);
     };
-    let session = ClientConnection::new(Arc::clone(config), "localhost".try_into()?)?;
-    let mut stream = StreamOwned::new(session, stream);
+    let mut stream = StreamOwned::new(tls_client::session(config)?, stream);
     frame_and_reply(&mut stream, frame, reply)?;
     Ok(stream.into_parts().1)
 }
@@ -134,18 +130,6 @@ fn frame_and_reply(stream: &mut (impl Read + Write), frame: &[u8], reply: &mut [
     stream.write_all(frame).context("cannot send")?;
     stream.flush().context("cannot send")?;
     stream.read_exact(reply).context("no whole reply (is --reply-size right?)")
-}
-
-/// Makes each session anew, as those of thousands of clients would be.
-fn client(ca: &Path) -> Result<Arc<ClientConfig>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(ca)?)?;
-    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.resumption = Resumption::disabled();
-    Ok(Arc::new(config))
 }
 
 #[cfg(test)]

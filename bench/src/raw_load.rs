@@ -5,8 +5,10 @@
 //! latency.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddrV4, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -15,9 +17,12 @@ use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustls::{ClientConfig, ClientConnection};
 use volley_proto::{HEAD_LEN, encode_data};
 
 use crate::grid::Load;
+use crate::target::Target;
+use crate::tls_client;
 
 /// Bytes that one receive can take: more than a socket holds by default.
 const RECEIVE_LEN: usize = 256 << 10;
@@ -43,18 +48,21 @@ pub(crate) struct Args {
     /// Payload bytes of each reply; the size of the frame when not given
     #[arg(long)]
     reply_size: Option<usize>,
+    /// Speak TLS with a server whose certificate is signed by this one, in PEM
+    #[arg(long)]
+    ca: Option<PathBuf>,
 }
 
 impl Args {
-    /// `load` for `time` on the server at `address`, whose replies have `reply_size` payload bytes.
-    pub(crate) fn new(
-        address: SocketAddrV4,
-        load: Load,
-        time: Duration,
-        reply_size: Option<usize>,
-    ) -> Self {
+    /// `load` for `time` on the server at `address`, which echoes.
+    pub(crate) fn new(address: SocketAddrV4, load: Load, time: Duration) -> Self {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        Self { address, load, nanoseconds, reply_size }
+        Self { address, load, nanoseconds, reply_size: None, ca: None }
+    }
+
+    /// The same on a server that is `target`.
+    pub(crate) fn on(self, target: &Target) -> Self {
+        Self { reply_size: target.reply_size, ca: target.ca.clone(), ..self }
     }
 
     /// The same on a command line.
@@ -62,7 +70,11 @@ impl Args {
         let mut words =
             vec![self.address.to_string(), self.load.to_string(), self.nanoseconds.to_string()];
         words.extend(self.reply_size.map(|bytes| format!("--reply-size={bytes}")));
-        words.into_iter().map(OsString::from).collect()
+        let mut words: Vec<_> = words.into_iter().map(OsString::from).collect();
+        if let Some(ca) = &self.ca {
+            words.extend(["--ca".into(), ca.into()]);
+        }
+        words
     }
 }
 
@@ -91,7 +103,9 @@ struct Generator {
 
 struct Connection {
     stream: TcpStream,
-    /// Bytes of the present batch that have been sent.
+    /// Its TLS session, if it has one.
+    session: Option<Box<ClientConnection>>,
+    /// Bytes of the present batch that have been sent, or entered into the session.
     sent: usize,
     /// Bytes of its replies that have been received.
     received: usize,
@@ -108,9 +122,10 @@ impl Generator {
             encode_data(&payload, &mut batch);
         }
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let tls = args.ca.as_deref().map(tls_client::config).transpose()?;
         let connections = (0..connections)
             .map(|key| {
-                Connection::open(args.address, &epoll, key)
+                Connection::open(args.address, tls.as_ref(), &epoll, key)
                     .with_context(|| format!("connection {} of {connections}", key + 1))
             })
             .collect::<Result<_>>()?;
@@ -166,7 +181,7 @@ impl Generator {
                 "the replies are longer than expected: set their length with --reply-size"
             );
         }
-        if connection.sent < self.batch.len() {
+        if !connection.has_sent(&self.batch) {
             return self.send(key);
         }
         if connection.received == self.want {
@@ -192,16 +207,52 @@ impl Generator {
 }
 
 impl Connection {
-    fn open(address: SocketAddrV4, epoll: &OwnedFd, key: usize) -> Result<Self> {
-        let stream = TcpStream::connect(address).context("cannot connect")?;
+    fn open(
+        address: SocketAddrV4,
+        tls: Option<&Arc<ClientConfig>>,
+        epoll: &OwnedFd,
+        key: usize,
+    ) -> Result<Self> {
+        let mut stream = TcpStream::connect(address).context("cannot connect")?;
         stream.set_nodelay(true)?;
+        let mut session = tls.map(tls_client::session).transpose()?.map(Box::new);
+        if let Some(session) = &mut session {
+            session.complete_io(&mut stream).context("no TLS handshake")?;
+        }
         stream.set_nonblocking(true)?;
         epoll::add(epoll, &stream, data(key), epoll::EventFlags::IN)?;
-        Ok(Self { stream, sent: 0, received: 0, awaits_room: false })
+        Ok(Self { stream, session, sent: 0, received: 0, awaits_room: false })
+    }
+
+    /// Whether nothing of the batch is left to send.
+    fn has_sent(&self, batch: &[u8]) -> bool {
+        self.sent == batch.len() && self.session.as_ref().is_none_or(|one| !one.wants_write())
     }
 
     /// Sends what is left of the batch, as far as there is room, and says whether that was all.
     fn send(&mut self, batch: &[u8]) -> Result<bool> {
+        if self.session.is_some() { self.send_sealed(batch) } else { self.send_plain(batch) }
+    }
+
+    fn send_sealed(&mut self, batch: &[u8]) -> Result<bool> {
+        let session = self.session.as_mut().context("no TLS session")?;
+        loop {
+            while session.wants_write() {
+                match session.write_tls(&mut self.stream) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error).context("cannot send"),
+                }
+            }
+            if self.sent == batch.len() {
+                return Ok(true);
+            }
+            self.sent += session.writer().write(&batch[self.sent..])?;
+        }
+    }
+
+    fn send_plain(&mut self, batch: &[u8]) -> Result<bool> {
         while self.sent < batch.len() {
             match send(&self.stream, &batch[self.sent..], SendFlags::NOSIGNAL) {
                 Ok(sent) => self.sent += sent,
@@ -214,13 +265,26 @@ impl Connection {
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> Result<()> {
-        match recv(&self.stream, buffer, RecvFlags::empty()) {
+        match recv(&self.stream, &mut *buffer, RecvFlags::empty()) {
             Ok((_, 0)) => bail!("the server closed a connection"),
-            Ok((_, received)) => self.received += received,
+            Ok((_, received)) => self.received += self.opened(&buffer[..received])?,
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(error) => return Err(error).context("cannot receive"),
         }
         Ok(())
+    }
+
+    /// How many bytes of replies there are in what has been received.
+    fn opened(&mut self, mut bytes: &[u8]) -> Result<usize> {
+        let Some(session) = &mut self.session else { return Ok(bytes.len()) };
+        let mut opened = 0;
+        while !bytes.is_empty() {
+            session.read_tls(&mut bytes)?;
+            let there = session.process_new_packets()?.plaintext_bytes_to_read();
+            io::copy(&mut session.reader().take(there as u64), &mut io::sink())?;
+            opened += there;
+        }
+        Ok(opened)
     }
 }
 
@@ -244,8 +308,10 @@ mod tests {
     fn reads_back_its_own_command_line() {
         let address = "127.0.0.1:7".parse().unwrap();
         let load = "64,16,0".parse().unwrap();
-        for reply_size in [None, Some(32)] {
-            let args = Args::new(address, load, Duration::from_millis(1500), reply_size);
+        for (reply_size, ca) in [(None, None), (Some(32), Some("/tmp/ca.pem".into()))] {
+            let mut target = Target::announcing("it", Vec::new());
+            (target.reply_size, target.ca) = (reply_size, ca);
+            let args = Args::new(address, load, Duration::from_millis(1500)).on(&target);
             let line = std::iter::once("raw-load".into()).chain(args.words());
             assert_eq!(Line::try_parse_from(line).unwrap().args, args);
         }

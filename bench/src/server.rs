@@ -55,7 +55,7 @@ impl Contender for Target {
 pub(crate) fn drive(target: &Target, server: &Running, trial: &Trial<'_>) -> Result<f64> {
     let &Trial { load, time, cpus } = trial;
     let mut command = own_command(["raw-load"])?;
-    command.extend(raw_load::Args::new(server.address, load, time, target.reply_size).words());
+    command.extend(raw_load::Args::new(server.address, load, time).on(target).words());
     let line = Child::spawn("the load", &command, cpus.load)?.line(time + SPARE)?;
     line.parse().with_context(|| format!("the load printed `{line}`"))
 }

@@ -26,6 +26,18 @@ const BLAME_WITHIN: Duration = Duration::from_millis(200);
 #[derive(Debug, clap::Args)]
 #[group(id = "targets")]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) daemon: DaemonArgs,
+
+    /// Another server that echoes, for example go='./echo -port {port}'; can be repeated
+    #[arg(long, value_name = "NAME=COMMAND")]
+    other: Vec<Other>,
+}
+
+/// Which daemon, and how it is run.
+#[derive(Debug, clap::Args)]
+#[group(id = "daemons")]
+pub(crate) struct DaemonArgs {
     /// The daemon to measure, or `none` [default: the volleyd beside this program]
     #[arg(long, value_name = "PATH")]
     daemon: Option<PathBuf>,
@@ -37,10 +49,6 @@ pub(crate) struct Args {
     /// Payload bytes of the daemon's replies when it doesn't echo, for example 32 for receipts
     #[arg(long, value_name = "BYTES")]
     reply_size: Option<usize>,
-
-    /// Another server that echoes, for example go='./echo -port {port}'; can be repeated
-    #[arg(long, value_name = "NAME=COMMAND")]
-    other: Vec<Other>,
 }
 
 impl Args {
@@ -50,10 +58,21 @@ impl Args {
     ///
     /// When the daemon has not been built.
     pub(crate) fn targets(&self) -> Result<Vec<Target>> {
-        let daemon = program::own("volleyd", "--daemon", self.daemon.as_deref())?;
-        let mut targets: Vec<Target> = daemon.map(|path| self.daemon(path)).into_iter().collect();
+        let mut targets: Vec<Target> = self.daemon.target()?.into_iter().collect();
         targets.extend(self.other.iter().map(Target::from));
         Ok(targets)
+    }
+}
+
+impl DaemonArgs {
+    /// The daemon, unless it is left out.
+    ///
+    /// # Errors
+    ///
+    /// When it has not been built.
+    pub(crate) fn target(&self) -> Result<Option<Target>> {
+        let path = self.path()?;
+        Ok(path.map(|path| self.target_at("tcp://127.0.0.1:0", "volleyd", path)))
     }
 
     /// The daemon behind TLS, if it is not left out, with a certificate of its own making in `files`.
@@ -62,13 +81,11 @@ impl Args {
     ///
     /// When the daemon has not been built, or makes none.
     pub(crate) fn tls_target(&self, files: &Path) -> Result<Option<Target>> {
-        let Some(path) = program::own("volleyd", "--daemon", self.daemon.as_deref())? else {
-            return Ok(None);
-        };
+        let Some(path) = self.path()? else { return Ok(None) };
         let made = process::Command::new(&path).arg("--dev-cert").arg(files).output();
         let made = made.with_context(|| format!("cannot run {}", path.display()))?;
         ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr).trim());
-        let mut target = self.daemon_at("tls://127.0.0.1:0", "volleyd, TLS", path);
+        let mut target = self.target_at("tls://127.0.0.1:0", "volleyd, TLS", path);
         if let Command::Announces(command) = &mut target.command {
             for (flag, file) in [("--cert", "cert.pem"), ("--key", "key.pem")] {
                 command.extend([flag.into(), files.join(file).into_os_string()]);
@@ -78,11 +95,11 @@ impl Args {
         Ok(Some(target))
     }
 
-    fn daemon(&self, path: PathBuf) -> Target {
-        self.daemon_at("tcp://127.0.0.1:0", "volleyd", path)
+    fn path(&self) -> Result<Option<PathBuf>> {
+        program::own("volleyd", "--daemon", self.daemon.as_deref())
     }
 
-    fn daemon_at(&self, endpoint: &str, name: &str, path: PathBuf) -> Target {
+    fn target_at(&self, endpoint: &str, name: &str, path: PathBuf) -> Target {
         let mut command = vec![path.into_os_string()];
         command.extend(["--listen", endpoint].map(OsString::from));
         command.extend(self.daemon_args.filled(&[]));
@@ -182,6 +199,15 @@ impl Target {
                 Ok(Running { child, address })
             }
         }
+    }
+}
+
+impl Target {
+    /// A server that is told its port, as `{port}` in `command`, and speaks TLS with a certificate that
+    /// `ca` has signed.
+    pub(crate) fn over_tls(name: &str, command: Words, ca: PathBuf) -> Self {
+        let command = Command::TakesPort(command);
+        Self { name: name.to_owned(), reply_size: None, ca: Some(ca), command }
     }
 }
 

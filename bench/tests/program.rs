@@ -317,3 +317,22 @@ fn measures_what_one_frame_and_a_stream_cost_a_script() {
     assert_eq!(figures[0], "65536 bytes");
     figures[1..].iter().for_each(|cell| assert_is_a_figure(cell));
 }
+
+#[test]
+fn compares_the_daemon_over_tls_with_haproxy_before_it() {
+    if is_missing("haproxy") {
+        return;
+    }
+    if !std::path::Path::new(PROGRAM).with_file_name("volleyd").exists() {
+        println!("skipped: volleyd has not been built");
+        return;
+    }
+    let loads = ["--grid", "2,3,64 1,2,100000", "--rounds", "1", "--seconds", "0.1"];
+    let output = run(&[&["tls"], &loads[..]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let rows = rows(&output);
+    assert_eq!(rows[0][3..], ["haproxy, TLS/s", "volleyd, TLS/s", "ratio"]);
+    for row in &rows[2..4] {
+        row[3..].iter().for_each(|cell| assert_is_a_figure(cell));
+    }
+}

@@ -29,7 +29,7 @@ impl Generator for Raw {
     }
 
     fn command(&self, job: &Job) -> Vec<OsString> {
-        let arguments = raw_load::Args::new(job.address, job.load, job.time, None).words();
+        let arguments = raw_load::Args::new(job.address, job.load, job.time).words();
         [self.command.clone(), arguments].concat()
     }
 }
