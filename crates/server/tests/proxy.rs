@@ -164,6 +164,15 @@ fn half_a_header_and_a_close_are_no_connection() {
 }
 
 #[test]
+fn a_reset_is_as_good_as_a_close_however_little_came_before() {
+    let server = start(Config::default());
+    for (count, begun) in (1..).zip([&b""[..], b"PROXY TCP4", b"\r\n\r\n"]) {
+        connect(&server, begun).reset();
+        all_failed(&server, OpenFailure::Closed, count);
+    }
+}
+
+#[test]
 fn clients_are_counted_by_their_own_source_and_not_by_their_balancer() {
     let config = Config::default();
     config.connections.set_max_per_source(1);

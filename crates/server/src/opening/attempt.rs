@@ -63,7 +63,7 @@ async fn attempt<O: Opener>(
     arrival: &mut Arrival,
     roster: &Roster,
 ) -> Result<O::Stream, Unopened> {
-    poll_fn(|cx| raw.poll_spoken(cx)).await.map_err(OpenError::Io)?;
+    poll_fn(|cx| raw.poll_spoken(cx)).await.map_err(OpenError::of_socket)?;
     arrival.stage = Stage::Place;
     let _place = roster.places.take(roster.config().max_handshakes).await;
     opener.open(raw, arrival).await
