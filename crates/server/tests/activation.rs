@@ -117,6 +117,18 @@ fn a_unix_socket_that_no_listener_wants_is_bad_configuration() {
 }
 
 #[test]
+fn a_passed_socket_that_knows_no_proxy_header_does_not_switch_it_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let unix = UnixListener::bind(folder.path().join("socket")).unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let sockets: [OwnedFd; 2] = [unix.into(), udp.into()];
+    let told = "a PROXY header is for TCP, and the passed socket is not of it";
+    for socket in sockets {
+        refuses(&["--proxy-from", "127.0.0.1"], vec![("odd", socket)], &[told]);
+    }
+}
+
+#[test]
 fn sockets_for_another_process_are_let_be() {
     let (passed, address) = socket();
     let mut command = Volleyd::command();

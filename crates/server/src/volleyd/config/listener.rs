@@ -72,10 +72,22 @@ impl Listener {
     }
 
     /// Why it may not listen at `endpoint`: it is open to the network, without frames or without
-    /// connections, and nobody has said that it may be; or it speaks TLS, and this is no TCP socket.
+    /// connections, and nobody has said that it may be; or it speaks TLS or is behind balancers, and
+    /// this is no TCP socket.
     pub(crate) fn refusal_of(&self, endpoint: &Endpoint) -> Option<String> {
-        if self.speaks_tls() && !can_be_behind_balancers(endpoint) {
-            return Some(format!("{endpoint}: TLS is for TCP, and the passed socket is not of it"));
+        if !can_be_behind_balancers(endpoint) {
+            let before_frames = [
+                ("TLS", self.speaks_tls()),
+                // Without it everybody would be served, and not the balancers alone.
+                ("a PROXY header", self.balancers().is_some()),
+            ];
+            if let Some((what, _)) =
+                before_frames.into_iter().find(|(_, is_asked_for)| *is_asked_for)
+            {
+                return Some(format!(
+                    "{endpoint}: {what} is for TCP, and the passed socket is not of it"
+                ));
+            }
         }
         let settings = &self.settings;
         let is_raw = settings.framing.value == Framing::Raw;
