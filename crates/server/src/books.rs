@@ -148,6 +148,8 @@ pub enum OpenFailure {
     Closed,
     /// The socket failed in some other way.
     Io,
+    /// Nothing had come when the shutdown came, and it was closed for it.
+    Drained,
     /// Not done at the drain deadline, or when the server itself was dropped.
     CutOff,
     /// It did not come from a trusted balancer.
@@ -174,10 +176,11 @@ pub enum OpenFailure {
 
 impl OpenFailure {
     /// All there are.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::TimedOut,
         Self::Closed,
         Self::Io,
+        Self::Drained,
         Self::CutOff,
         Self::ProxyUntrusted,
         Self::ProxyHeader,
@@ -197,6 +200,7 @@ impl OpenFailure {
             Self::TimedOut => "timed_out",
             Self::Closed => "closed",
             Self::Io => "io_error",
+            Self::Drained => "drained",
             Self::CutOff => "cut_off",
             Self::ProxyUntrusted => "proxy_untrusted",
             Self::ProxyHeader => "proxy_header",
@@ -218,6 +222,7 @@ impl fmt::Display for OpenFailure {
             Self::TimedOut => "timed out",
             Self::Closed => "closed",
             Self::Io => "I/O error",
+            Self::Drained => "drained",
             Self::CutOff => "cut off",
             Self::ProxyUntrusted => "not from a balancer",
             Self::ProxyHeader => "bad PROXY header",
@@ -302,9 +307,10 @@ impl Books {
         self.dropped.values().sum()
     }
 
-    /// Connections that were not done at the drain deadline.
+    /// Connections that were not done at the drain deadline, or not even open.
     pub fn cut_off(&self) -> u64 {
-        self.ends.get(&End::CutOff).copied().unwrap_or(0)
+        let open = self.ends.get(&End::CutOff).copied().unwrap_or(0);
+        open + self.open_failures.get(&OpenFailure::CutOff).copied().unwrap_or(0)
     }
 
     /// Whether they balance, which they always do.
@@ -316,8 +322,12 @@ impl Books {
 
     /// How the connections ended, for a log: `closed=2, cut off=1`.
     pub fn ends_in_words(&self) -> String {
-        let ends: Vec<_> = self.ends.iter().map(|(end, count)| format!("{end}={count}")).collect();
-        ends.join(", ")
+        in_words(&self.ends)
+    }
+
+    /// Why connections came to nothing before their first frame, for a log: `timed out=2, closed=1`.
+    pub fn open_failures_in_words(&self) -> String {
+        in_words(&self.open_failures)
     }
 }
 
@@ -343,6 +353,11 @@ impl AddAssign<&Self> for Books {
         add(&mut self.accept_errors, &other.accept_errors);
         add(&mut self.dropped, &other.dropped);
     }
+}
+
+fn in_words<K: fmt::Display>(counts: &BTreeMap<K, u64>) -> String {
+    let counts: Vec<_> = counts.iter().map(|(key, count)| format!("{key}={count}")).collect();
+    counts.join(", ")
 }
 
 fn add<K: Copy + Ord>(sums: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) {

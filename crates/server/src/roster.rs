@@ -38,6 +38,8 @@ pub(crate) struct Roster {
     pub(crate) throttled: AtomicU64,
     /// Where those wait that have been accepted and are not open yet.
     pub(crate) places: Places,
+    /// Cancelled when the draining begins: who has said nothing is not waited for much longer.
+    pub(crate) drain_begins: CancellationToken,
     /// Cancelled when they are cut off.
     pub(crate) openings_end: CancellationToken,
     /// At the end the backlog is left to another process, which has the same socket.
@@ -61,6 +63,7 @@ impl Roster {
             deadline: OnceLock::new(),
             buffers: config.buffers.clone(),
             places: Places::new(config.max_handshakes),
+            drain_begins: CancellationToken::new(),
             openings_end: CancellationToken::new(),
             config: Mutex::new(Arc::new(config)),
             service_time: ServiceTime::default(),
@@ -132,6 +135,7 @@ impl Roster {
     pub(crate) fn drain(&self, deadline: Instant) {
         // Set once: a listener is drained once.
         let _ = self.deadline.set(deadline);
+        self.drain_begins.cancel();
         self.order_from_now_on(Orders::DRAIN);
     }
 

@@ -7,7 +7,7 @@ mod common;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{Peer, Server, data, hello, pattern, welcome};
+use common::{LIMIT, Peer, Server, data, hello, pattern, welcome};
 use volley_server::{Config, ConnectionLimit, OpenFailure, Proxied, Refusal, Trusted};
 
 const V1: &[u8] = b"PROXY TCP4 192.0.2.1 198.51.100.7 56324 7007\r\n";
@@ -238,5 +238,18 @@ fn a_shutdown_waits_for_those_who_open_and_ends_them_at_the_deadline() {
     never.expect_end();
     let books = server.finish();
     assert_eq!((books.accepted, books.frames_answered), (1, 1));
-    assert_eq!(books.open_failures[&OpenFailure::CutOff], 1);
+    assert_eq!((books.open_failures[&OpenFailure::CutOff], books.cut_off()), (1, 1));
+}
+
+#[test]
+fn a_shutdown_waits_for_who_says_nothing_no_longer_than_on_a_plain_listener() {
+    let mut config = Config::default();
+    config.drain = LIMIT * 10;
+    let mut server = start(config);
+    let mut silent = Peer::connect(server.address);
+    server.wait_until(|server| server.handle.books().opening == 1);
+    server.shut_down();
+    silent.expect_end();
+    let books = server.finish();
+    assert_eq!((books.open_failures[&OpenFailure::Drained], books.cut_off()), (1, 0));
 }

@@ -294,6 +294,18 @@ fn the_client_behind_a_balancer_is_in_the_log_and_among_the_connections() {
 }
 
 #[test]
+fn who_is_still_opening_at_the_drain_deadline_is_in_the_last_line() {
+    let daemon = Volleyd::start(&["--proxy-from", "127.0.0.1", "--drain", "100ms"]);
+    let mut peer = daemon.connect();
+    peer.send(b"PROXY TCP4");
+    let (_, log) = daemon.finish();
+    peer.expect_end();
+    let told = "cut off at the drain deadline connections=1";
+    assert!(log.iter().any(|line| line.contains(told)), "{log:#?}");
+    assert!(log.last().unwrap().contains("unopened=\"cut off=1\""), "{log:#?}");
+}
+
+#[test]
 fn a_hangup_changes_who_is_trusted_and_not_whether_a_header_is_required() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("volleyd.toml");

@@ -3,11 +3,12 @@
 use std::future::{Future, poll_fn};
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{Level, Span, debug, error_span, info, warn};
 
 use super::{Arrival, Handshake, Leave, OpenError, Opener, Stage, Unopened};
 use crate::roster::Roster;
+use crate::sweep::YOUTH;
 use crate::transport::Socket;
 use crate::{OpenFailure, Peer};
 
@@ -23,7 +24,7 @@ pub(crate) async fn open<O: Opener>(
     let leave = {
         let _under_way = UnderWay::begin(roster);
         let limit = roster.config().deadlines.handshake;
-        let attempt = within(limit, attempt(opener, raw, arrival, roster));
+        let attempt = within(limit, attempt(opener, raw, arrival, begun, roster));
         // Cancel safe: what is not open when it is cut off is closed.
         let outcome = tokio::select! {
             biased;
@@ -61,12 +62,34 @@ async fn attempt<O: Opener>(
     opener: O,
     raw: O::Raw,
     arrival: &mut Arrival,
+    begun: Instant,
     roster: &Roster,
 ) -> Result<O::Stream, Unopened> {
-    poll_fn(|cx| raw.poll_spoken(cx)).await.map_err(OpenError::of_socket)?;
+    first_byte(&raw, begun, roster).await?;
     arrival.stage = Stage::Place;
     let _place = roster.places.take(roster.config().max_handshakes).await;
     opener.open(raw, arrival).await
+}
+
+/// Waits until the peer has spoken. In a drain it gets no more time for that than one has whose
+/// frames begin at once.
+async fn first_byte(raw: &impl Socket, begun: Instant, roster: &Roster) -> Result<(), OpenError> {
+    let mut spoken = poll_fn(|cx| raw.poll_spoken(cx));
+    let patience = async {
+        roster.drain_begins.cancelled().await;
+        sleep_until(begun + YOUTH).await;
+    };
+    // Cancel safe: looking takes nothing.
+    tokio::select! {
+        biased;
+        spoken = &mut spoken => return spoken.map_err(OpenError::of_socket),
+        () = patience => {}
+    }
+    if !raw.has_input() {
+        return Err(OpenError::Drained);
+    }
+    // The runtime will tell of it soon.
+    spoken.await.map_err(OpenError::of_socket)
 }
 
 /// Lets a peer read why it is not served.
@@ -107,8 +130,8 @@ pub(crate) fn enter_failure(
     let reason = failure.map_or_else(|_| "refused".to_owned(), |failure| failure.to_string());
     let (span, cause) = (span(id, peer), error.to_string());
     match failure {
-        // Whoever only looks whether the port is open does this.
-        Ok(OpenFailure::Closed) => {
+        // Whoever only looks whether the port is open is closed upon, or closes.
+        Ok(OpenFailure::Closed | OpenFailure::Drained) => {
             info!(parent: &span, reason, cause, ?duration, "connection not opened");
         }
         _ => warn!(parent: &span, reason, cause, ?duration, "connection not opened"),

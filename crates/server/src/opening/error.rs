@@ -21,6 +21,8 @@ pub(crate) enum OpenError {
     Closed,
     #[error("the socket failed: {0}")]
     Io(#[source] io::Error),
+    #[error("nothing has come, and the server shuts down")]
+    Drained,
     #[error("the server waits no longer")]
     CutOff,
     #[error("{}", Refusal::from(*.0))]
@@ -57,6 +59,7 @@ impl OpenError {
             Self::TooSlow { .. } => OpenFailure::TimedOut,
             Self::Closed => OpenFailure::Closed,
             Self::Io(_) => OpenFailure::Io,
+            Self::Drained => OpenFailure::Drained,
             Self::CutOff => OpenFailure::CutOff,
             Self::Full(Full::All) => return Err(Refusal::Connections),
             Self::Full(Full::Source) => return Err(Refusal::Source),

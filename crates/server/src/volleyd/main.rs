@@ -376,6 +376,7 @@ async fn join(
         frames_answered = total.frames_answered,
         payload_bytes = total.payload_bytes,
         ends = total.ends_in_words(),
+        unopened = (total.open_failures() > 0).then(|| total.open_failures_in_words()),
         datagrams_received = datagrams.as_ref().map(|books| books.received),
         datagrams_answered = datagrams.as_ref().map(|books| books.answered),
         datagrams_overflowed = datagrams.as_ref().map(|books| books.overflowed),

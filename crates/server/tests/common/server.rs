@@ -9,7 +9,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use volley_proto::{Address, Endpoint, ReplyKind};
 use volley_server::{
-    Books, Config, End, Framing, Handle, Listener, Negotiated, Responder, ServeError, bind,
+    Books, Config, End, Framing, Handle, Listener, Negotiated, OpenFailure, Responder, ServeError,
+    bind,
 };
 
 use super::LIMIT;
@@ -143,7 +144,9 @@ impl Drop for Server {
 #[track_caller]
 pub(crate) fn check_books(books: &Books) {
     assert!(books.balance() && books.active == 0 && books.frames_pending == 0, "{books:?}");
-    assert_eq!(books.cut_off(), books.ends.get(&End::CutOff).copied().unwrap_or(0));
+    let unopened = books.open_failures.get(&OpenFailure::CutOff).copied().unwrap_or(0);
+    let ended = books.ends.get(&End::CutOff).copied().unwrap_or(0);
+    assert_eq!(books.cut_off(), ended + unopened);
     assert_eq!(books.opening, 0);
     let counts = books.ends.values().chain(books.dropped.values()).chain(books.refused.values());
     let counts = counts.chain(books.open_failures.values());
