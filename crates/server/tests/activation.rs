@@ -117,6 +117,15 @@ fn a_unix_socket_that_no_listener_wants_is_bad_configuration() {
 }
 
 #[test]
+fn the_limits_that_are_told_are_those_of_what_was_passed() {
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (_, log) = start(&[], vec![("volleyd.socket", udp.into())], 1).finish();
+    let told: Vec<_> = log.iter().filter(|line| line.contains("limits in force")).collect();
+    let [line] = told[..] else { panic!("{log:#?}") };
+    assert!(line.contains("datagram_rate=off") && !line.contains("max_frame"), "{line}");
+}
+
+#[test]
 fn a_passed_socket_that_knows_no_proxy_header_does_not_switch_it_off() {
     let folder = tempfile::tempdir().unwrap();
     let unix = UnixListener::bind(folder.path().join("socket")).unwrap();

@@ -50,8 +50,8 @@ impl SourceRate {
     /// than these sent to it, and two echo servers that answer each other do so no faster.
     pub const PUBLIC: f64 = 1000.0;
 
-    /// Per second, for a listener on this address.
-    pub(crate) fn on(self, address: IpAddr) -> Option<f64> {
+    /// Per second, for a listener on this address; `None` is without limit.
+    pub fn on(self, address: IpAddr) -> Option<f64> {
         match self {
             Self::Auto => (!is_loopback(address)).then_some(Self::PUBLIC),
             Self::Off => None,

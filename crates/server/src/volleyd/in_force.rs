@@ -13,7 +13,7 @@ use volley_server::{
 
 use crate::certificates::Certificates;
 use crate::config::{Connections, Listener, Networks, Settings};
-use crate::{admin, limits};
+use crate::{admin, limits, listen};
 
 /// What listeners share, and the servers that obey it.
 #[derive(Debug)]
@@ -67,16 +67,27 @@ impl InForce {
         &self.buffers
     }
 
-    /// Logs the limits, in one line for each listener.
-    pub(crate) fn tell(&self, settings: &Settings, threads: usize) {
+    /// Logs the limits, in one line for each listener, as far as they are the same for all of its
+    /// sockets. Of what kind those are is not for the settings to say: they may have been passed.
+    pub(crate) fn tell(&self, settings: &Settings, sockets: &[listen::Listener], threads: usize) {
         for (at, listener) in settings.listeners.iter().enumerate() {
             let title = settings.title_of(listener);
             let title = title.as_deref();
-            match listener.endpoint.value {
-                Endpoint::Udp(_) => {
-                    limits::tell_datagrams(title, &Self::datagram_config(settings, at), threads);
-                }
-                _ => limits::tell(title, &self.config(settings, at), &self.connections, threads),
+            let endpoints = || {
+                let own = sockets.iter().filter(|socket| socket.wanted == at);
+                own.map(|socket| &socket.endpoint)
+            };
+            if endpoints().any(|endpoint| !matches!(endpoint, Endpoint::Udp(_))) {
+                limits::tell(title, &self.config(settings, at), &self.connections, threads);
+            }
+            let config = Self::datagram_config(settings, at);
+            let mut rates: Vec<_> = endpoints()
+                .filter_map(|endpoint| limits::datagram_rate(&config, endpoint))
+                .collect();
+            rates.sort_unstable();
+            rates.dedup();
+            for rate in rates {
+                limits::tell_datagrams(title, &rate, &config, threads);
             }
         }
     }

@@ -5,8 +5,8 @@ use std::fmt::Display;
 use rustix::process::{Resource, getrlimit};
 use tracing::{info, warn};
 use volley_cli::{format_bytes, format_duration, format_rate};
-use volley_proto::Endpoint;
-use volley_server::{Config, ConnectionLimit, DatagramConfig, SourceRate};
+use volley_proto::{Address, Endpoint};
+use volley_server::{Config, ConnectionLimit, DatagramConfig};
 
 use crate::config::is_open;
 
@@ -45,13 +45,24 @@ fn handshakes(config: &Config) -> Option<usize> {
     Some(config.max_handshakes).filter(|&max| max < usize::MAX)
 }
 
-/// The same for a listener that receives datagrams.
-pub(crate) fn tell_datagrams(listener: Option<&str>, config: &DatagramConfig, threads: usize) {
-    let rate = match config.source_rate {
-        SourceRate::Auto => "auto".to_owned(),
-        SourceRate::Off => OFF.to_owned(),
-        SourceRate::PerSecond(rate) => format_rate(rate),
-    };
+/// How many datagrams of a source a listener with this configuration answers there; `None` if it
+/// receives none.
+pub(crate) fn datagram_rate(config: &DatagramConfig, endpoint: &Endpoint) -> Option<String> {
+    match endpoint {
+        Endpoint::Udp(Address::Socket(address)) => {
+            Some(shown(config.source_rate.on(address.ip()), format_rate))
+        }
+        _ => None,
+    }
+}
+
+/// The same as [`tell`] for a listener that receives datagrams, and answers them at this rate.
+pub(crate) fn tell_datagrams(
+    listener: Option<&str>,
+    rate: &str,
+    config: &DatagramConfig,
+    threads: usize,
+) {
     info!(
         listener,
         datagram_rate = %rate,
@@ -115,6 +126,20 @@ fn shown<T, D: Display>(limit: Option<T>, show: impl FnOnce(T) -> D) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rate_of_datagrams_is_told_as_the_server_has_it() {
+        let config = DatagramConfig::default();
+        for (endpoint, rate) in [
+            ("udp://127.0.0.1:1", Some("off")),
+            ("udp://[::ffff:127.0.0.1]:1", Some("off")),
+            ("udp://0.0.0.0:1", Some("1k")),
+            ("tcp://0.0.0.0:1", None),
+        ] {
+            let told = datagram_rate(&config, &endpoint.parse().unwrap());
+            assert_eq!(told.as_deref(), rate, "{endpoint}");
+        }
+    }
 
     #[test]
     fn names_the_limits_that_are_off() {

@@ -173,7 +173,7 @@ async fn run(
     readiness.enter(Stage::Ready);
     announce(&listeners, admin.as_ref()).map_err(no_stdout)?;
     let mut in_force = InForce::new(&settings, &certificates);
-    in_force.tell(&settings, threads);
+    in_force.tell(&settings, &listeners, threads);
     certificates.tell(&settings);
     let shutdown = CancellationToken::new();
     let mut servers = JoinSet::new();
