@@ -259,6 +259,9 @@ pub struct Books {
     pub opening: u64,
     /// Connections that came to nothing meanwhile.
     pub open_failures: BTreeMap<OpenFailure, u64>,
+    /// How often one of them waited for its turn among
+    /// [`Config::max_handshakes`](crate::Config::max_handshakes).
+    pub handshake_waits: u64,
     /// TLS handshakes that were completed.
     pub handshakes: u64,
     /// Those of them that went on with an earlier session.
@@ -337,6 +340,7 @@ impl AddAssign<&Self> for Books {
         self.accepted += other.accepted;
         self.active += other.active;
         self.opening += other.opening;
+        self.handshake_waits += other.handshake_waits;
         self.handshakes += other.handshakes;
         self.resumed += other.resumed;
         self.accept_pauses += other.accept_pauses;

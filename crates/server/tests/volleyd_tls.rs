@@ -7,8 +7,10 @@ mod common;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::thread;
+use std::time::Instant;
 
-use common::{Authority, Peer, TlsClient, Volleyd, data, exit_of, hello};
+use common::{Authority, LIMIT, Peer, TlsClient, Volleyd, data, exit_of, hello};
 use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -269,6 +271,25 @@ fn liveness_gets_through_handshakes_and_headers_whoever_else_may() {
     let (books, log) = daemon.finish();
     assert_eq!((books.accepted, books.frames_answered), (2, 2));
     assert!(!log.iter().any(|line| line.contains("not opened")), "{log:#?}");
+}
+
+#[test]
+fn a_listener_whose_handshakes_wait_is_alive() {
+    let files = Files::new();
+    let daemon = files.start(&["--max-handshakes", "1", "--handshake-timeout", "off"]);
+    let mut slow = [(); 2].map(|()| daemon.connect());
+    slow.iter_mut().for_each(|peer| peer.send([22]));
+    let waits = || daemon.admin().metrics().sum("volleyd_handshake_waits_total", &[]);
+    let deadline = Instant::now() + LIMIT;
+    while waits() < 1.0 {
+        assert!(Instant::now() < deadline, "nobody waits");
+        thread::yield_now();
+    }
+    // Again, since a machine that stands still for a second is no fault of the daemon's.
+    while daemon.admin().get("/livez").status != 200 {
+        assert!(Instant::now() < deadline, "it is dead");
+    }
+    assert!(waits() > 1.0, "the probe waits too");
 }
 
 #[test]

@@ -67,7 +67,8 @@ async fn attempt<O: Opener>(
 ) -> Result<O::Stream, Unopened> {
     first_byte(&raw, begun, roster).await?;
     arrival.stage = Stage::Place;
-    let _place = roster.places.take(roster.config().max_handshakes).await;
+    let waits = || roster.book(|books| books.handshake_waits += 1);
+    let _place = roster.places.take(roster.config().max_handshakes, waits).await;
     opener.open(raw, arrival).await
 }
 

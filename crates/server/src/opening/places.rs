@@ -24,9 +24,9 @@ impl Places {
         Self { current: Mutex::new(Current::of(max)) }
     }
 
-    /// Waits for one of `max`. When that is another number than it was, those who have a place or
-    /// wait for one are not counted among the new ones.
-    pub(crate) async fn take(&self, max: usize) -> Place {
+    /// Takes one of `max`; tells when it `waits` for one. When that is another number than it was,
+    /// those who have a place or wait for one are not counted among the new ones.
+    pub(crate) async fn take(&self, max: usize, waits: impl FnOnce()) -> Place {
         let free = {
             let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
             if current.max != max {
@@ -34,6 +34,10 @@ impl Places {
             }
             Arc::clone(&current.free)
         };
+        if let Ok(place) = Arc::clone(&free).try_acquire_owned() {
+            return Some(place);
+        }
+        waits();
         // It is never closed.
         free.acquire_owned().await.ok()
     }
@@ -54,8 +58,8 @@ mod tests {
     #[tokio::test]
     async fn who_waits_gets_the_place_that_is_left_first_come_first_served() {
         let places = Places::new(1);
-        let place = places.take(1).await;
-        let mut waiting = [(); 2].map(|()| spawn(places.take(1)));
+        let place = places.take(1, || ()).await;
+        let mut waiting = [(); 2].map(|()| spawn(places.take(1, || ())));
         waiting.iter_mut().for_each(|wait| assert_pending!(wait.poll()));
         drop(place);
         let place = assert_ready!(waiting[0].poll());
@@ -67,8 +71,8 @@ mod tests {
     #[tokio::test]
     async fn another_number_of_places_counts_for_those_who_come() {
         let places = Places::new(1);
-        let _before = places.take(1).await;
-        let _after = [places.take(2).await, places.take(2).await];
-        assert_pending!(spawn(places.take(2)).poll());
+        let _before = places.take(1, || ()).await;
+        let _after = [places.take(2, || ()).await, places.take(2, || ()).await];
+        assert_pending!(spawn(places.take(2, || ())).poll());
     }
 }

@@ -183,10 +183,10 @@ async fn run(
         let framing = settings.listeners[wanted].settings.framing.value;
         let (live, trusted) = (in_force.tls(wanted), in_force.trusted(wanted));
         let tls = live.clone().map(|live| (live, own.clone()));
-        let target = Target { endpoint: endpoint.clone(), tls, trusted: trusted.clone() };
         let started = match socket {
             Socket::Tcp(socket) => {
-                serve_tcp(socket, (live, trusted), config, framing, &shutdown, &mut servers)
+                let before = (live, trusted.clone());
+                serve_tcp(socket, before, config, framing, &shutdown, &mut servers)
             }
             Socket::Unix(socket) => serve(socket, config, framing, &shutdown, &mut servers),
             Socket::Udp(socket) => {
@@ -208,8 +208,8 @@ async fn run(
             handle.leave_backlog();
         }
         in_force.add(wanted, handle.clone());
+        served.targets.push(Target { endpoint, tls, trusted, server: Some(handle.clone()) });
         served.streams.push(handle);
-        served.targets.push(target);
     }
     let (leave_admin, reloads) = (CancellationToken::new(), Reloads::default());
     if let Some(admin) = admin {

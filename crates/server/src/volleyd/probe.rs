@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use volley_proto::{
     Address, Control, Endpoint, FrameError, MaxFrame, Parsed, Receipt, Text, encode_data, parse,
 };
-use volley_server::{DatagramBooks, DatagramHandle, Dropped, LiveTls, Trusted};
+use volley_server::{DatagramBooks, DatagramHandle, Dropped, Handle, LiveTls, Trusted};
 
 pub(crate) use tls::Own;
 
@@ -113,23 +113,37 @@ pub(crate) struct Target {
     pub(crate) tls: Option<(LiveTls, Own)>,
     /// Whose PROXY headers it takes, if it requires them.
     pub(crate) trusted: Option<Trusted>,
+    /// Its server, which tells how many it has wait.
+    pub(crate) server: Option<Handle>,
+}
+
+impl Target {
+    /// How often somebody had to wait for his turn at what stands before the frames.
+    fn waits(&self) -> u64 {
+        self.server.as_ref().map_or(0, |server| server.books().handshake_waits)
+    }
 }
 
 impl From<Endpoint> for Target {
     /// Nothing does.
     fn from(endpoint: Endpoint) -> Self {
-        Self { endpoint, tls: None, trusted: None }
+        Self { endpoint, tls: None, trusted: None, server: None }
     }
 }
 
 /// Connects to the listener, says HELLO, sends an empty frame and awaits its reply. An ERROR will do
-/// as well: a server that says that it is busy is alive.
+/// as well, and so will that it waits for its turn behind others: a server that is busy is alive.
 ///
 /// # Errors
 ///
 /// [`ProbeError`] when no reply came within `limit`.
 async fn round_trip(target: &Target, limit: Duration) -> Result<(), ProbeError> {
-    timeout(limit, look_at(target)).await.unwrap_or(Err(ProbeError::TimedOut(limit)))
+    let before = target.waits();
+    match timeout(limit, look_at(target)).await {
+        Ok(looked) => looked,
+        Err(_) if target.waits() > before => Ok(()),
+        Err(_) => Err(ProbeError::TimedOut(limit)),
+    }
 }
 
 async fn look_at(target: &Target) -> Result<(), ProbeError> {
@@ -227,9 +241,10 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use tokio::net::TcpListener;
+    use tokio::task::yield_now;
     use volley_proto::Reason;
     use volley_server::{
-        Config, ConnectionLimit, DatagramConfig, DatagramServer, Proxied, SourceRate, Tls,
+        Config, ConnectionLimit, DatagramConfig, DatagramServer, Proxied, Server, SourceRate, Tls,
         TlsClients, TlsConfig, bind, bind_udp, serve,
     };
 
@@ -379,6 +394,7 @@ mod tests {
                 endpoint: listener.local_addr().unwrap().into(),
                 tls: has_tls.then(|| (live.clone(), own.clone())),
                 trusted: has_header.then(|| trusted.clone()),
+                server: None,
             };
             let over = std::future::pending::<()>();
             let server = match (has_tls, has_header) {
@@ -393,6 +409,39 @@ mod tests {
             round_trip(&target, LIMIT).await.unwrap();
             server.abort();
         }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_his_turn_at_a_listener_finds_it_busy_and_not_dead() {
+        let mut config = Config::default();
+        (config.max_handshakes, config.deadlines.handshake) = (1, None);
+        let trusted = Trusted::new(vec!["127.0.0.1/32".parse().unwrap()]);
+        let listener = Proxied::new(bind("127.0.0.1:0".parse().unwrap()).unwrap(), trusted.clone());
+        let server = Server::new(listener, config).unwrap();
+        let handle = server.handle();
+        let Endpoint::Tcp(Address::Socket(address)) = *handle.endpoint() else { unreachable!() };
+        let target = Target {
+            endpoint: handle.endpoint().clone(),
+            tls: None,
+            trusted: Some(trusted),
+            server: Some(handle.clone()),
+        };
+        // It accepts for itself, and nobody is served.
+        assert!(matches!(round_trip(&target, SHORT).await, Err(ProbeError::TimedOut(_))));
+        tokio::spawn(server.run(std::future::pending::<()>()));
+        let mut slow = Vec::new();
+        for _ in 0..2 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(&LOCAL[..1]).await.unwrap();
+            slow.push(stream);
+        }
+        let all_wait = async {
+            while handle.books().handshake_waits == 0 {
+                yield_now().await;
+            }
+        };
+        timeout(LIMIT, all_wait).await.unwrap();
+        round_trip(&target, SHORT).await.unwrap();
     }
 
     #[test]

@@ -221,7 +221,7 @@ impl<B> Metric<B> {
 
 /// In each scrape of each listener connections accepted = active + closed, and frames received =
 /// answered + dropped + pending.
-static METRICS_OF_LISTENERS: [Metric<Books>; 17] = [
+static METRICS_OF_LISTENERS: [Metric<Books>; 18] = [
     Metric {
         name: "volleyd_connections_accepted",
         unit: None,
@@ -263,6 +263,13 @@ static METRICS_OF_LISTENERS: [Metric<Books>; 17] = [
             let failures = OpenFailure::ALL;
             failures.map(|why| (why.label(), count(&books.open_failures, why))).into()
         }),
+    },
+    Metric {
+        name: "volleyd_handshake_waits",
+        unit: None,
+        help: "How often a PROXY header or a TLS handshake waited for its turn among those that may \
+               be under way at once.",
+        value: Value::Counter(|books| books.handshake_waits),
     },
     Metric {
         name: "volleyd_tls_handshakes",
