@@ -27,13 +27,13 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
-    /// Reads the files that `settings` name. The listeners let `own` pass too, with which the daemon
-    /// looks whether they answer.
+    /// Reads the files that `settings` name. The listeners let `own` pass too, with which the
+    /// daemon looks whether they answer.
     ///
     /// # Errors
     ///
     /// [`ConfigError`] for the first file that is not there or can't be used.
-    pub(crate) fn read(settings: &Settings, own: &Own) -> Result<Self, ConfigError> {
+    pub(crate) fn read(settings: &Settings, own: Option<&Own>) -> Result<Self, ConfigError> {
         let mut certificates = Self::default();
         for listener in &settings.listeners {
             let config =
@@ -62,11 +62,12 @@ impl Certificates {
         }
     }
 
-    fn read_one(&mut self, files: &Files<'_>, own: &Own) -> Result<TlsConfig, ConfigError> {
+    fn read_one(&mut self, files: &Files<'_>, own: Option<&Own>) -> Result<TlsConfig, ConfigError> {
         let cert = files.cert.read()?;
         let key = files.key.read()?;
         let ca = files.client_ca.as_ref().map(Named::read).transpose()?;
-        let clients = ca.as_ref().map(|ca| TlsClients { ca, own: Some(own.certificate()) });
+        let own = own.map(Own::certificate);
+        let clients = ca.as_ref().map(|ca| TlsClients { ca, own });
         let config =
             TlsConfig::from_pem(&cert, &key, clients).map_err(|error| files.blame(&error))?;
         self.warnings.extend(files.key.is_exposed());

@@ -82,16 +82,17 @@ struct Configuration {
     sources: Sources,
     settings: Settings,
     certificates: Certificates,
-    /// What gets through the listeners' handshakes.
-    own: Own,
+    /// What gets through the listeners' handshakes, if there are any.
+    own: Option<Own>,
 }
 
 impl Configuration {
     fn read(flags: Flags) -> Result<Self, ConfigError> {
         let sources = Sources::new(flags, env::vars_os())?;
         let settings = sources.settings()?;
-        let own = Own::new()?;
-        let certificates = Certificates::read(&settings, &own)?;
+        let speaks_tls = settings.listeners.iter().any(|listener| listener.speaks_tls());
+        let own = speaks_tls.then(Own::new).transpose()?;
+        let certificates = Certificates::read(&settings, own.as_ref())?;
         Ok(Self { sources, settings, certificates, own })
     }
 
@@ -182,7 +183,7 @@ async fn run(
         let config = in_force.config(&settings, wanted);
         let framing = settings.listeners[wanted].settings.framing.value;
         let (live, trusted) = (in_force.tls(wanted), in_force.trusted(wanted));
-        let tls = live.clone().map(|live| (live, own.clone()));
+        let tls = live.clone().zip(own.clone());
         let started = match socket {
             Socket::Tcp(socket) => {
                 let before = (live, trusted.clone());

@@ -42,8 +42,8 @@ pub(crate) struct Reload {
     pub(crate) readiness: Readiness,
     pub(crate) served: Served,
     pub(crate) reloads: Reloads,
-    /// What gets through the listeners' handshakes.
-    pub(crate) own: Own,
+    /// What gets through the listeners' handshakes, if there are any.
+    pub(crate) own: Option<Own>,
 }
 
 impl Reload {
@@ -67,7 +67,7 @@ impl Reload {
         // The files can be on a disk that answers slowly.
         let read = spawn_blocking(move || {
             let (settings, changes) = before.reload(&sources)?;
-            let certificates = Certificates::read(&settings, &own)?;
+            let certificates = Certificates::read(&settings, own.as_ref())?;
             Ok((settings, certificates, changes))
         })
         .await;
