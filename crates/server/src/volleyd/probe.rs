@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket, UnixStream};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use volley_proto::{
     Address, Control, Endpoint, FrameError, MaxFrame, Parsed, Receipt, Text, encode_data, parse,
@@ -51,7 +52,7 @@ pub(crate) enum Probed {
 
 impl Probed {
     /// Where it listens.
-    pub(crate) fn endpoint(&self) -> &Endpoint {
+    fn endpoint(&self) -> &Endpoint {
         match self {
             Self::Stream(target) => &target.endpoint,
             Self::Datagrams(handle) => handle.endpoint(),
@@ -63,12 +64,34 @@ impl Probed {
     /// # Errors
     ///
     /// [`ProbeError`] when no reply came within `limit`.
-    pub(crate) async fn round_trip(&self, limit: Duration) -> Result<(), ProbeError> {
+    async fn round_trip(&self, limit: Duration) -> Result<(), ProbeError> {
         match self {
             Self::Stream(target) => round_trip(target, limit).await,
             Self::Datagrams(handle) => exchange_datagrams(handle, limit).await,
         }
     }
+}
+
+/// A listener that does not answer, and why.
+#[derive(Debug)]
+pub(crate) struct Dead {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) error: ProbeError,
+}
+
+/// Tries a round trip through each of `listeners`, all at once. Those in which none succeeds within
+/// `limit`, in their order.
+pub(crate) async fn find_dead(listeners: &[Probed], limit: Duration) -> Vec<Dead> {
+    let mut probes = JoinSet::new();
+    for (at, listener) in listeners.iter().cloned().enumerate() {
+        probes.spawn(async move {
+            let error = listener.round_trip(limit).await.err()?;
+            Some((at, Dead { endpoint: listener.endpoint().clone(), error }))
+        });
+    }
+    let mut dead: Vec<_> = probes.join_all().await.into_iter().flatten().collect();
+    dead.sort_unstable_by_key(|(at, _)| *at);
+    dead.into_iter().map(|(_, dead)| dead).collect()
 }
 
 /// How often a datagram is sent within the limit: one can be lost.

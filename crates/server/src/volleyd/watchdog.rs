@@ -4,12 +4,11 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, warn};
 
 use crate::notify;
-use crate::probe::Probed;
+use crate::probe::{Dead, Probed, find_dead};
 
 /// How many round trips are tried in the time in which one must succeed. Each may take as long as
 /// there is until the next.
@@ -39,21 +38,11 @@ async fn watch(listeners: &[Probed], every: Duration, mut alive: impl FnMut()) -
 
 /// Whether each listener answers a frame within `limit`; tells of those that don't.
 async fn all_answer(listeners: &[Probed], limit: Duration) -> bool {
-    let mut probes = JoinSet::new();
-    for listener in listeners.iter().cloned() {
-        probes.spawn(async move {
-            let probed = listener.round_trip(limit).await;
-            (listener, probed)
-        });
+    let dead = find_dead(listeners, limit).await;
+    for Dead { endpoint, error } in &dead {
+        warn!(%endpoint, %error, "a listener does not answer");
     }
-    let mut all = true;
-    for (listener, probed) in probes.join_all().await {
-        if let Err(error) = probed {
-            warn!(endpoint = %listener.endpoint(), %error, "a listener does not answer");
-            all = false;
-        }
-    }
-    all
+    dead.is_empty()
 }
 
 #[cfg(test)]

@@ -4,9 +4,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
-use crate::probe::Probed;
+use crate::probe::{Dead, Probed, find_dead};
 
 /// How long a frame may take through a listener that is alive. It takes well under a millisecond;
 /// whoever asks gives up after a second or more (in Kubernetes 1 s is the default).
@@ -53,7 +52,7 @@ impl Liveness {
             let (listeners, limit) = (self.listeners.clone(), self.limit);
             // A task of its own: it goes on when those who asked have gone.
             tokio::spawn(async move {
-                sender.send_replace(Some(look_at(listeners, limit).await));
+                sender.send_replace(Some(look_at(&listeners, limit).await));
             });
             *last = receiver;
         }
@@ -61,16 +60,10 @@ impl Liveness {
     }
 }
 
-async fn look_at(listeners: Vec<Probed>, limit: Duration) -> Verdict {
-    let mut probes = JoinSet::new();
-    for listener in listeners {
-        probes.spawn(async move {
-            let probed = listener.round_trip(limit).await;
-            probed.map_err(|error| format!("{}: {error}", listener.endpoint()))
-        });
-    }
-    let mut wrong: Vec<_> = probes.join_all().await.into_iter().filter_map(Result::err).collect();
-    wrong.sort_unstable();
+async fn look_at(listeners: &[Probed], limit: Duration) -> Verdict {
+    let dead = find_dead(listeners, limit).await;
+    let wrong: Vec<_> =
+        dead.iter().map(|Dead { endpoint, error }| format!("{endpoint}: {error}")).collect();
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }
 
@@ -82,7 +75,7 @@ mod tests {
 
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
-    use tokio::task::yield_now;
+    use tokio::task::{JoinSet, yield_now};
     use volley_proto::Endpoint;
     use volley_server::{Config, ConnectionLimit, Server, bind};
 
