@@ -10,7 +10,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
-use common::{Authority, LIMIT, Peer, TlsClient, Volleyd, data, exit_of, hello};
+use common::{Authority, Identity, LIMIT, Peer, TlsClient, Volleyd, data, exit_of, hello};
 use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -386,7 +386,7 @@ fn a_certificate_to_try_tls_with_takes_one_command() {
     let daemon = Volleyd::spawn(daemon, 1);
     let (_, ca) = lines[2].split_once(" --ca ").unwrap();
     let ca = fs::read(ca.split(' ').next().unwrap()).unwrap();
-    let client = TlsClient::trusting_root(CertificateDer::from_pem_slice(&ca).unwrap());
+    let client = TlsClient::trusting_root(CertificateDer::from_pem_slice(&ca).unwrap(), None);
     client.connect(daemon.address()).echoes(b"hello");
     // What is there is left alone.
     let (code, _, stderr) = exit_of(&["--dev-cert", place], &[]);
@@ -395,4 +395,21 @@ fn a_certificate_to_try_tls_with_takes_one_command() {
         stderr,
         format!("volleyd: {place}/ca.pem is there already: remove it, or name another directory")
     );
+}
+
+#[test]
+fn a_client_can_show_the_certificate_to_try_tls_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let (code, _, stderr) = exit_of(&["--dev-cert", directory.path().to_str().unwrap()], &[]);
+    assert_eq!((code, &*stderr), (0, ""));
+    let file = |name: &str| directory.path().join(name);
+    let mut command = Volleyd::command();
+    command.args(["--listen", "tls://127.0.0.1:0"]).arg("--cert").arg(file("cert.pem"));
+    command.arg("--key").arg(file("key.pem")).arg("--client-ca").arg(file("ca.pem"));
+    let daemon = Volleyd::spawn(command, 1);
+    let text = |name: &str| fs::read_to_string(file(name)).unwrap();
+    let identity = Identity { cert: text("cert.pem"), key: text("key.pem") };
+    let ca = CertificateDer::from_pem_slice(text("ca.pem").as_bytes()).unwrap();
+    assert!(String::from_utf8_lossy(&ca).contains("volleyd dev CA"));
+    TlsClient::trusting_root(ca, Some(&identity)).connect(daemon.address()).echoes(b"hello");
 }

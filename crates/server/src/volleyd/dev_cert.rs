@@ -1,5 +1,5 @@
-//! A certificate to try TLS out with, by one command: signed by an authority that is made for it and
-//! forgotten, for this machine only, and for a month.
+//! A certificate to try TLS out with, by one command: signed by an authority that is made for it
+//! and forgotten, for this machine only, and for a month. Server and client may both show it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -78,14 +78,15 @@ impl Made {
         let mut ca = CertificateParams::default();
         ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        ca.distinguished_name.push(DnType::CommonName, "volleyd, for trying out");
+        ca.distinguished_name.push(DnType::CommonName, "volleyd dev CA");
         (ca.not_before, ca.not_after) = (from.into(), until.into());
         // Its key is needed once, and kept nowhere.
         let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
         let mut cert = CertificateParams::new(names.clone())?;
         cert.distinguished_name.push(DnType::CommonName, names[0].clone());
         cert.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        cert.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        cert.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         cert.use_authority_key_identifier_extension = true;
         (cert.not_before, cert.not_after) = (from.into(), until.into());
         let key = KeyPair::generate()?;

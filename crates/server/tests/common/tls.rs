@@ -90,9 +90,12 @@ impl TlsClient {
         Self::build(authority, Some(identity), rustls::DEFAULT_VERSIONS)
     }
 
-    /// Trusts whoever has this certificate.
-    pub(crate) fn trusting_root(root: CertificateDer<'static>) -> Self {
-        Self::build_on(root, None, rustls::DEFAULT_VERSIONS)
+    /// Trusts whoever has this certificate, and shows `identity`, if there is one.
+    pub(crate) fn trusting_root(
+        root: CertificateDer<'static>,
+        identity: Option<&Identity>,
+    ) -> Self {
+        Self::build_on(root, identity, rustls::DEFAULT_VERSIONS)
     }
 
     pub(crate) fn build(
