@@ -30,6 +30,7 @@ mod table;
 mod tests;
 mod value;
 mod valued;
+mod void;
 
 pub(crate) use flags::{Flags, Task};
 pub(crate) use listener::{Listener, is_open};

@@ -1,10 +1,10 @@
-//! What TLS and the PROXY protocol ask of the settings: which need each other, and which mean nothing
-//! to a listener.
+//! What TLS and the PROXY protocol ask of the settings: which need each other, and which need a
+//! listener that knows them.
 
 use volley_proto::Endpoint;
 
 use super::layer::{Entry, Layer};
-use super::listener::{Listener, Section};
+use super::listener::Listener;
 use super::problem::Problem;
 
 /// The settings that are for TLS listeners.
@@ -12,20 +12,6 @@ const OF_TLS: [&str; 3] = ["cert", "key", "client-ca"];
 
 /// The setting that has balancers come first.
 const PROXY_FROM: &str = "proxy-from";
-
-/// What is said in a section and means nothing there.
-pub(super) fn void_problems(section: &Section) -> Vec<Problem> {
-    let endpoint = &section.endpoint.value;
-    let of_tls = OF_TLS.into_iter().filter(|_| !is_tls(endpoint));
-    let of_streams = [PROXY_FROM].into_iter().filter(|_| !can_be_behind_balancers(endpoint));
-    of_tls
-        .chain(of_streams)
-        .filter_map(|key| {
-            let entry = said(&section.layer, key)?;
-            Some(Problem::new(&entry.origin, format!("`{key}` means nothing to {endpoint}")))
-        })
-        .collect()
-}
 
 /// What is missing for TLS, and what is said and means nothing to any listener.
 pub(super) fn problems(listeners: &[Listener], layers: &[&Layer]) -> Vec<Problem> {
@@ -65,7 +51,7 @@ fn said<'a>(layer: &'a Layer, key: &str) -> Option<&'a Entry> {
     layer.get(key).filter(|entry| entry.text != "off")
 }
 
-const fn is_tls(endpoint: &Endpoint) -> bool {
+pub(super) const fn is_tls(endpoint: &Endpoint) -> bool {
     matches!(endpoint, Endpoint::Tls(_))
 }
 

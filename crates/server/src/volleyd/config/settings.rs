@@ -12,6 +12,7 @@ use super::origin::Origin;
 use super::problem::Problem;
 use super::table::{LISTEN, ListenerSettings, ProcessSettings, SectionSettings};
 use super::valued::Valued;
+use super::void;
 
 /// Every setting with its value, and where that comes from.
 #[derive(Clone, Debug)]
@@ -42,12 +43,13 @@ impl Settings {
         let mut listeners = Vec::new();
         let mut problems = Vec::new();
         for section in sections(flags, environment, file)? {
-            problems.extend(opening::void_problems(&section));
             let Section { endpoint, name, layer } = section;
             let layers = [&flags.layer, &environment.layer, &layer, &file.top];
             let settings = ListenerSettings::resolve(&layers).map_err(one)?;
             let own = SectionSettings::resolve(&[&layer]).map_err(one)?;
-            listeners.push(Listener { endpoint, name, settings, own });
+            let listener = Listener { endpoint, name, settings, own };
+            problems.extend(void::problems(&listener, &layer));
+            listeners.push(listener);
         }
         let mut warnings = environment.warnings.clone();
         warnings.extend(void_sections(&listeners, file));

@@ -166,6 +166,47 @@ fn what_else_can_be_wrong_with_a_file() {
 }
 
 #[test]
+fn a_section_says_nothing_that_means_nothing_to_its_listener() {
+    let no_file = ", which has no file";
+    let no_handshake = ", which has neither TLS nor `proxy-from`";
+    let (no_connections, is_raw) = (", which has no connections", ", whose framing is raw");
+    let raw = "tcp://127.0.0.1:1\nframing = 'raw'";
+    let cases = [
+        ("tcp://x:1", "unix-mode = '0600'", no_file),
+        ("tcp://x:1", "unix-owner = 'root'", no_file),
+        ("unix:@x", "unix-group = 'root'", no_file),
+        ("tcp://x:1", "datagram-rate = 5", ""),
+        ("unix:@x", "allow-public-udp = true", ""),
+        ("tcp://x:1", "allow-public-raw = true", ", which has frames"),
+        ("tcp://x:1", "max-handshakes = 5", no_handshake),
+        ("unix:@x", "handshake-timeout = '5s'", no_handshake),
+        ("unix:@x", "key = 'key.pem'", ""),
+        ("udp://localhost:1", "framing = 'raw'", no_connections),
+        ("udp://localhost:1", "idle-timeout = '5s'", no_connections),
+        ("udp://localhost:1", "max-connections = 5", no_connections),
+        (raw, "max-frame = 5", is_raw),
+        (raw, "frame-timeout = '5s'", is_raw),
+        (raw, "reply = 'ack'", is_raw),
+    ];
+    for (listen, setting, why) in cases {
+        let (endpoint, more) = listen.split_once('\n').unwrap_or((listen, ""));
+        let file = format!("[[listener]]\nlisten = '{endpoint}'\n{setting}\n{more}\n");
+        let (key, value) = setting.split_once('=').unwrap();
+        let column = setting.len() - value.trim().len() + 1;
+        let key = key.trim();
+        let expected = format!("{FILE}:3:{column}: `{key}` means nothing to {endpoint}{why}");
+        assert_eq!(problems(&file), [expected], "{file}");
+    }
+}
+
+#[test]
+fn what_is_the_default_or_is_for_all_listeners_may_mean_nothing_to_one() {
+    good("[[listener]]\nlisten = 'x:1'\nunix-mode = '0660'\ncert = 'off'\ndatagram-rate = 'auto'");
+    good("unix-mode = '0600'\nframing = 'raw'\nlisten = ['127.0.0.1:1', 'udp://127.0.0.1:1']");
+    good("proxy-from = '10.0.0.0/8'\n[[listener]]\nlisten = 'x:1'\nmax-handshakes = 5");
+}
+
+#[test]
 fn what_is_no_toml_is_told_with_its_place() {
     let cases = [
         ("drain = \"10s", "1:13: invalid basic string, expected `\"`"),

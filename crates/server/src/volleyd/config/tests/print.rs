@@ -60,3 +60,27 @@ max-connections-per-source = 8
         assert!(!second.to_toml().contains("# default"), "{toml}");
     }
 }
+
+#[test]
+fn what_means_nothing_to_a_listener_is_a_comment_in_its_section() {
+    let file = "\
+listen = ['127.0.0.1:1', 'udp://127.0.0.1:2']
+framing = 'raw'
+datagram-rate = 5
+";
+    let toml = good(file).to_toml();
+    let sections: Vec<Vec<_>> =
+        toml.split("[[listener]]").map(|part| part.lines().collect()).collect();
+    let line = |section: usize, key: &str| {
+        let found = sections[section].iter().find(|line| line.contains(key)).unwrap();
+        let (setting, comment) = found.split_once("  # ").unwrap();
+        (setting.trim_end(), comment)
+    };
+    let void = |line| format!("{FILE}:{line}, means nothing here");
+    assert_eq!(line(1, "framing"), ("framing = \"raw\"", "volleyd.toml:2"));
+    assert_eq!(line(1, "datagram-rate"), ("# datagram-rate = 5", &*void(3)));
+    assert_eq!(line(1, "unix-mode"), ("unix-mode = \"0660\"", "default"));
+    assert_eq!(line(2, "framing"), ("# framing = \"raw\"", &*void(2)));
+    assert_eq!(line(2, "datagram-rate"), ("datagram-rate = 5", "volleyd.toml:3"));
+    good(&toml);
+}
