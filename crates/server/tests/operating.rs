@@ -12,6 +12,7 @@ use std::time::Duration;
 use common::{Authority, HELLO, Peer, Volleyd, control, data, exit_of, welcome};
 use rustix::process::Signal;
 use serde_json::Value;
+use volley_server::{End, OpenFailure};
 
 fn page() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "../../docs/OPERATING.md"].iter().collect()
@@ -173,4 +174,21 @@ fn every_field_of_a_connections_record_is_on_the_page() {
         assert!(fields.remove(field), "{field}: {log:#?}");
     }
     assert_eq!(first_column("log"), fields);
+}
+
+#[test]
+fn every_way_to_end_is_on_the_page() {
+    let mut ways = BTreeSet::from(["error: …".to_owned()]);
+    for end in End::all() {
+        ways.insert(end.label().to_owned());
+        if !matches!(end, End::Error(_)) {
+            ways.insert(end.to_string());
+        }
+    }
+    assert_eq!(first_column("ends"), ways);
+    let page = fs::read_to_string(page()).unwrap();
+    for failure in OpenFailure::ALL {
+        let row = format!("\n| {failure}, `{}` | ", failure.label());
+        assert!(page.contains(&row), "{row}");
+    }
 }

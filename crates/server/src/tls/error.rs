@@ -94,7 +94,7 @@ fn meaning(alert: AlertDescription) -> String {
             "it takes our certificate for bad, perhaps because of its name (bad_certificate)"
         }
         AlertDescription::CertificateUnknown => {
-            "it does not take our certificate (certificate_unknown)"
+            "it refuses our certificate, and does not say why (certificate_unknown)"
         }
         AlertDescription::UnsupportedCertificate => {
             "it can't use our certificate (unsupported_certificate)"
