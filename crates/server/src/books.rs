@@ -328,7 +328,8 @@ impl Books {
         in_words(&self.ends)
     }
 
-    /// Why connections came to nothing before their first frame, for a log: `timed out=2, closed=1`.
+    /// Why connections came to nothing before their first frame, for a log: `timed out=2,
+    /// closed=1`.
     pub fn open_failures_in_words(&self) -> String {
         in_words(&self.open_failures)
     }

@@ -31,8 +31,9 @@ pub struct Config {
     /// How many connections may be open at once, in all and from one source. Further ones are
     /// refused as busy.
     pub connections: ConnectionLimit,
-    /// How many PROXY headers and TLS handshakes may be under way at once; the others wait for their
-    /// turn. It bounds the memory that they take, and how long one of them waits for the processor.
+    /// How many PROXY headers and TLS handshakes may be under way at once; the others wait for
+    /// their turn. It bounds the memory that they take, and how long one of them waits for the
+    /// processor.
     pub max_handshakes: usize,
     /// How many bytes all connections together may keep. One that needs more ends with an ERROR.
     pub buffers: BufferLimit,

@@ -549,7 +549,8 @@ impl<S: Transport, R: Responder, F: Cut> Connection<S, R, F> {
         }
     }
 
-    /// What an I/O error on the stream means for the connection. The end of the stream counts as one.
+    /// What an I/O error on the stream means for the connection. The end of the stream counts as
+    /// one.
     fn failed(&mut self, error: &io::Error) -> End {
         match error.kind() {
             io::ErrorKind::UnexpectedEof if self.kept.is_empty() => End::Closed,

@@ -39,8 +39,8 @@ pub struct Deadlines {
 }
 
 impl Default for Deadlines {
-    /// Handshake 10 s, first frame 10 s, a frame 10 s and its size at 16 KiB/s, idle 5 min, write 30 s, no
-    /// lifetime.
+    /// Handshake 10 s, first frame 10 s, a frame 10 s and its size at 16 KiB/s, idle 5 min, write
+    /// 30 s, no lifetime.
     fn default() -> Self {
         Self {
             handshake: Some(Duration::from_secs(10)),

@@ -2,8 +2,8 @@
 //!
 //! [`serve`] takes a bound listener, a [`Config`] and a future that ends it, and returns a
 //! [`Books`]. What is sent back is a [`Responder`]: [`Echo`] and [`Ack`] come with the crate,
-//! [`serve_with`] takes one of your own. [`serve_datagrams`] does the same for a UDP socket, without
-//! connections.
+//! [`serve_with`] takes one of your own. [`serve_datagrams`] does the same for a UDP socket,
+//! without connections.
 //!
 //! ```no_run
 //! use volley_server::{Config, bind, serve};

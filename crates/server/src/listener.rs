@@ -1,6 +1,6 @@
 //! What connections come from. A listener's type says what it accepts and how that is
-//! [opened](crate::opening), and the rest of the crate is compiled for it: none asks per frame which
-//! one it is.
+//! [opened](crate::opening), and the rest of the crate is compiled for it: none asks per frame
+//! which one it is.
 
 use std::fmt;
 use std::io;

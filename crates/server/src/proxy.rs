@@ -22,8 +22,8 @@ pub(crate) use header::HeaderError;
 pub use trusted::{Trusted, Vouched};
 
 /// A listener that connections reach through balancers, each of which begins with a PROXY header.
-/// The peer is then who the header names, in limits, in logs and wherever else it is shown; a header
-/// that names nobody (LOCAL, UNKNOWN), as of a health check, leaves it the balancer itself.
+/// The peer is then who the header names, in limits, in logs and wherever else it is shown; a
+/// header that names nobody (LOCAL, UNKNOWN), as of a health check, leaves it the balancer itself.
 ///
 /// A TLS handshake comes behind the header: `Proxied<Tls<TcpListener>>`.
 ///

@@ -55,8 +55,8 @@ impl Refusals {
         close_at_once(stream, &self.busy::<O>(why));
     }
 
-    /// Closes `stream` behind this last word. The lingering close is one of `tasks`, unless too many
-    /// are at it already.
+    /// Closes `stream` behind this last word. The lingering close is one of `tasks`, unless too
+    /// many are at it already.
     pub(crate) fn dismiss(&self, stream: impl Transport, farewell: Vec<u8>, tasks: &TaskTracker) {
         let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned() else {
             close_at_once(&stream, &farewell);

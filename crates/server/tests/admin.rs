@@ -647,7 +647,8 @@ fn no_payload_is_ever_logged() {
         peer.send([hello(0), data(marker), data(b"")].concat());
         peer.half_close();
         peer.read_to_end();
-        // A fragment, what is no frame, a frame that is too long, and a control frame that is wrong.
+        // A fragment, what is no frame, a frame that is too long, and a control frame that is
+        // wrong.
         let too_long = [&[0x01; 4], &marker[..]].concat();
         let wrong = [
             data(marker)[..12].to_vec(),

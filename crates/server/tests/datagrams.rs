@@ -428,7 +428,11 @@ fn a_server_that_others_can_reach_has_a_rate_by_itself() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// Clients that send whatever they like, many at once, each get what the wire promises, in
     /// order, and the books say the same.

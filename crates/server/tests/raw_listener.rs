@@ -15,8 +15,9 @@ fn what_comes_in_goes_back_beside_a_listener_with_frames() {
     let directory = tempfile::tempdir().unwrap();
     let (file, socket) = (directory.path().join("volleyd.toml"), directory.path().join("raw.sock"));
     let text = format!(
-        "[[listener]]\nlisten = \"127.0.0.1:0\"\n\n[[listener]]\nlisten = \"127.0.0.1:0\"\nframing = \
-         \"raw\"\n\n[[listener]]\nlisten = \"unix:{}\"\nframing = \"raw\"\n",
+        "[[listener]]\nlisten = '127.0.0.1:0'\n\
+         [[listener]]\nlisten = '127.0.0.1:0'\nframing = 'raw'\n\
+         [[listener]]\nlisten = 'unix:{}'\nframing = 'raw'\n",
         socket.display()
     );
     fs::write(&file, text).unwrap();

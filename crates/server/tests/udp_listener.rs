@@ -237,8 +237,8 @@ fn a_socket_that_is_passed_is_served_by_the_listener_of_its_name_or_address() {
     Client::to(addresses[0]).echoes(&[7; 32]);
 }
 
-/// A daemon and what runs beside it: its successor, or strace, which would leave it behind. Dropped,
-/// all are killed.
+/// A daemon and what runs beside it: its successor, or strace, which would leave it behind.
+/// Dropped, all are killed.
 struct Family(Volleyd);
 
 impl Family {

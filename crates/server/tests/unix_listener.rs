@@ -1,5 +1,5 @@
-//! The daemon on Unix sockets: its lines, who may connect, what becomes of the file, and what is told
-//! of its peers.
+//! The daemon on Unix sockets: its lines, who may connect, what becomes of the file, and what is
+//! told of its peers.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod common;

@@ -16,7 +16,8 @@ const ROOM: usize = 64 * 1024;
 /// same set of the processor's cache.
 const STEP: usize = ROOM + 64;
 
-/// Up to 32 arrivals. Of their 2 MiB only those pages take memory into which something was received.
+/// Up to 32 arrivals. Of their 2 MiB only those pages take memory into which something was
+/// received.
 #[derive(Debug)]
 pub(crate) struct Received {
     bytes: Vec<u8>,

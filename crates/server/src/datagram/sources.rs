@@ -13,8 +13,8 @@ use std::time::Duration;
 use super::books::Dropped;
 use crate::limits::source::Source;
 
-/// How many sources can be kept in mind, in 384 KiB. At 1,000 datagrams a second each, a source that
-/// sends one is kept for 1 ms: 16 million sources a second have room.
+/// How many sources can be kept in mind, in 384 KiB. At 1,000 datagrams a second each, a source
+/// that sends one is kept for 1 ms: 16 million sources a second have room.
 const ENTRIES: usize = 1 << 14;
 
 /// In how many places an entry can stand: all that has to be looked at for a datagram. Which places

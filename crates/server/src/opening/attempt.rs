@@ -109,8 +109,9 @@ fn opened(arrival: &Arrival, roster: &Roster) {
         books.resumed += u64::from(handshake.is_resumed);
     });
     if tracing::enabled!(Level::DEBUG) {
-        let Handshake { version, cipher, is_resumed } = handshake;
-        debug!(parent: &span(arrival.id, &arrival.peer), version, cipher, resumed = is_resumed, "handshake done");
+        let Handshake { version, cipher, is_resumed: resumed } = handshake;
+        let span = span(arrival.id, &arrival.peer);
+        debug!(parent: &span, version, cipher, resumed, "handshake done");
     }
 }
 

@@ -29,13 +29,13 @@ impl TlsConfig {
     /// From texts in PEM: the certificate with those that sign it behind it, and its key. With
     /// `clients` each client must show a certificate; without, none is asked for.
     ///
-    /// TLS 1.3 and 1.2 are spoken, with the ciphers that rustls takes for safe. Sessions are resumed
-    /// by tickets that only this very configuration can read.
+    /// TLS 1.3 and 1.2 are spoken, with the ciphers that rustls takes for safe. Sessions are
+    /// resumed by tickets that only this very configuration can read.
     ///
     /// # Errors
     ///
-    /// [`TlsConfigError`] says which of the three is bad, and why. A certificate that has expired is
-    /// not: see [`not_after`](Self::not_after).
+    /// [`TlsConfigError`] says which of the three is bad, and why. A certificate that has expired
+    /// is not: see [`not_after`](Self::not_after).
     pub fn from_pem(
         certificates: &[u8],
         key: &[u8],

@@ -52,10 +52,11 @@ impl Certificates {
     pub(crate) fn tell(&self, settings: &Settings) {
         for (listener, config) in settings.listeners.iter().zip(&self.of_listeners) {
             if let Some(config) = config {
+                let asks_clients = listener.settings.client_ca.value.is_some();
                 info!(
                     listener = settings.title_of(listener),
                     until = %format_rfc3339_seconds(config.not_after()),
-                    clients = listener.settings.client_ca.value.is_some().then_some("must show one"),
+                    clients = asks_clients.then_some("must show one"),
                     "certificate in force"
                 );
             }

@@ -284,9 +284,10 @@ mod tests {
 
     #[test]
     fn each_setting_ends_where_it_belongs() {
-        let texts = "--reply ack --max-frame 2k --drain 1s --drain-delay 1500ms --max-connections 3 \
-                     --max-connections-per-source 2 --max-buffered 4k --accept-rate 5 \
-                     --frame-rate 6 --byte-rate 7k --max-handshakes 8 --handshake-timeout 7s --first-frame-timeout 8s --frame-timeout 9s \
+        let texts = "--reply ack --max-frame 2k --drain 1s --drain-delay 1500ms \
+                     --max-connections 3 --max-connections-per-source 2 --max-buffered 4k \
+                     --accept-rate 5 --frame-rate 6 --byte-rate 7k --max-handshakes 8 \
+                     --handshake-timeout 7s --first-frame-timeout 8s --frame-timeout 9s \
                      --min-rate 10k --idle-timeout 11s --write-timeout 12s --lifetime 13s \
                      --lifetime-jitter 50% --allow-public-udp --datagram-rate 14";
         let settings = settings(&texts.split_whitespace().collect::<Vec<_>>());

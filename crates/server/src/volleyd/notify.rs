@@ -1,5 +1,5 @@
-//! What the service manager is told, by the protocol of sd_notify(3). Without a NOTIFY_SOCKET in the
-//! environment nothing is told to anyone.
+//! What the service manager is told, by the protocol of sd_notify(3). Without a NOTIFY_SOCKET in
+//! the environment nothing is told to anyone.
 
 use std::env;
 use std::ffi::OsStr;

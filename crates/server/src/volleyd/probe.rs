@@ -154,8 +154,9 @@ impl From<Endpoint> for Target {
     }
 }
 
-/// Connects to the listener, says HELLO, sends an empty frame and awaits its reply. An ERROR will do
-/// as well, and so will that it waits for its turn behind others: a server that is busy is alive.
+/// Connects to the listener, says HELLO, sends an empty frame and awaits its reply. An ERROR will
+/// do as well, and so will that it waits for its turn behind others: a server that is busy is
+/// alive.
 ///
 /// # Errors
 ///

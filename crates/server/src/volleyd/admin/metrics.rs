@@ -267,8 +267,8 @@ static METRICS_OF_LISTENERS: [Metric<Books>; 18] = [
     Metric {
         name: "volleyd_handshake_waits",
         unit: None,
-        help: "How often a PROXY header or a TLS handshake waited for its turn among those that may \
-               be under way at once.",
+        help: "How often a PROXY header or a TLS handshake waited for its turn among those that \
+               may be under way at once.",
         value: Value::Counter(|books| books.handshake_waits),
     },
     Metric {
@@ -344,8 +344,8 @@ static METRICS_OF_LISTENERS: [Metric<Books>; 18] = [
     },
 ];
 
-/// Of listeners that receive datagrams. In each scrape of each of them datagrams received = answered +
-/// dropped.
+/// Of listeners that receive datagrams. In each scrape of each of them datagrams received =
+/// answered + dropped.
 static METRICS_OF_DATAGRAMS: [Metric<DatagramBooks>; 7] = [
     Metric {
         name: "volleyd_datagrams_received",

@@ -39,8 +39,8 @@ impl FileSettings {
     ///
     /// # Errors
     ///
-    /// The first 20 problems, in the order of the file; of TOML's own only one, because what follows
-    /// it is a guess.
+    /// The first 20 problems, in the order of the file; of TOML's own only one, because what
+    /// follows it is a guess.
     pub(crate) fn read(path: &Path, bytes: Vec<u8>) -> Result<Self, Vec<Problem>> {
         let path = path.to_owned();
         let text = match String::from_utf8(bytes) {
@@ -149,7 +149,8 @@ impl Reader<'_> {
         Some(Section { endpoint, name, layer })
     }
 
-    /// The settings of a table, of rows that can be written `here`; `others` are left to the caller.
+    /// The settings of a table, of rows that can be written `here`; `others` are left to the
+    /// caller.
     fn layer(
         &mut self,
         table: &DeTable<'_>,

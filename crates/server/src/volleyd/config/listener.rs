@@ -72,8 +72,8 @@ impl Listener {
     }
 
     /// Why it may not listen at `endpoint`: it is open to the network, without frames or without
-    /// connections, and nobody has said that it may be; or it speaks TLS or is behind balancers, and
-    /// this is no TCP socket.
+    /// connections, and nobody has said that it may be; or it speaks TLS or is behind balancers,
+    /// and this is no TCP socket.
     pub(crate) fn refusal_of(&self, endpoint: &Endpoint) -> Option<String> {
         if !can_be_behind_balancers(endpoint) {
             let before_frames = [

@@ -28,8 +28,8 @@ pub(crate) const LISTEN: Row = Row {
     example: "0.0.0.0:7007",
     brief: "Listen here",
     help: "Where to listen, such as 0.0.0.0:7007, tls://0.0.0.0:7443, udp://127.0.0.1:7007, \
-           unix:/run/volley.sock or unix:@volley; can be given more than once. Port 0 lets the system \
-           choose. By default on the sockets that a service manager passes, if it does",
+           unix:/run/volley.sock or unix:@volley; can be given more than once. Port 0 lets the \
+           system choose. By default on the sockets that a service manager passes, if it does",
     ..Row::of::<Endpoint>(Scope::Process)
 };
 
@@ -113,8 +113,8 @@ settings! {
             default: "off",
             example: "100",
             brief: "The same for one source",
-            help: "The same for those of one IPv4 address, of one IPv6 network of 64 bits, or of one \
-                   user at Unix sockets",
+            help: "The same for those of one IPv4 address, of one IPv6 network of 64 bits, or of \
+                   one user at Unix sockets",
         }
         max_buffered: Option<Bytes> {
             key: "max-buffered",
@@ -191,8 +191,8 @@ settings! {
             default: "frames",
             example: "raw",
             brief: "How a stream is cut",
-            help: "raw sends back what comes in, without frames, receipts and ERROR: for nc, socat and \
-                   the checks of balancers; on loopback and Unix sockets only, unless \
+            help: "raw sends back what comes in, without frames, receipts and ERROR: for nc, socat \
+                   and the checks of balancers; on loopback and Unix sockets only, unless \
                    --allow-public-raw is given",
         }
         allow_public_raw: Switch {
@@ -209,8 +209,8 @@ settings! {
             default: "off",
             example: "on",
             brief: "Take UDP from the network",
-            help: "Lets a UDP listener be open to the network, where whoever forges the source of a \
-                   datagram has the reply sent there",
+            help: "Lets a UDP listener be open to the network, where whoever forges the source of \
+                   a datagram has the reply sent there",
         }
         unix_mode: Mode {
             key: "unix-mode",
@@ -272,8 +272,8 @@ settings! {
             default: "off",
             example: "10.0.0.0/8,192.0.2.7",
             brief: "Balancers with PROXY",
-            help: "Balancers, as networks: TCP and TLS listeners then require a PROXY header, version \
-                   1 or 2, and take it, and connections, from nobody else",
+            help: "Balancers, as networks: TCP and TLS listeners then require a PROXY header, \
+                   version 1 or 2, and take it, and connections, from nobody else",
         }
         max_handshakes: Option<Connections> {
             key: "max-handshakes",
@@ -282,8 +282,8 @@ settings! {
             default: "256",
             example: "1k",
             brief: "Handshakes at once",
-            help: "How many TLS handshakes and PROXY headers of a listener may be under way at once; \
-                   the others wait for their turn",
+            help: "How many TLS handshakes and PROXY headers of a listener may be under way at \
+                   once; the others wait for their turn",
         }
         max_frame: MaxFrame {
             key: "max-frame",
@@ -357,8 +357,8 @@ settings! {
             default: "10s",
             example: "30s",
             brief: "Time for a frame",
-            help: "How long a frame may take from its first byte to its last, and what its size takes \
-                   at --min-rate on top",
+            help: "How long a frame may take from its first byte to its last, and what its size \
+                   takes at --min-rate on top",
         }
         min_rate: Option<ByteRate> {
             key: "min-rate",
@@ -386,8 +386,8 @@ settings! {
             default: "30s",
             example: "10s",
             brief: "Time to read replies",
-            help: "How long a client may take for the next byte of its replies, and for all of them \
-                   with what their size takes at --min-rate on top",
+            help: "How long a client may take for the next byte of its replies, and for all of \
+                   them with what their size takes at --min-rate on top",
         }
         lifetime: Option<Duration> {
             key: "lifetime",
@@ -396,7 +396,8 @@ settings! {
             default: "off",
             example: "1h",
             brief: "Time for a connection",
-            help: "How long a connection may last; then its client is asked to leave within --drain",
+            help: "How long a connection may last; then its client is asked to leave within \
+                   --drain",
         }
         lifetime_jitter: Percent {
             key: "lifetime-jitter",

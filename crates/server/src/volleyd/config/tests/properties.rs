@@ -20,7 +20,8 @@ fn line() -> impl Strategy<Value = String> {
         "\\PC{0,9}",
     ];
     prop_oneof![
-        4 => (prop::sample::select(keys), value).prop_map(|(key, value)| format!("{key} = {value}")),
+        4 => (prop::sample::select(keys), value)
+            .prop_map(|(key, value)| format!("{key} = {value}")),
         1 => Just("[[listener]]".to_owned()),
         1 => Just("listen = '127.0.0.1:0'".to_owned()),
         1 => "\\PC{0,20}",
