@@ -350,7 +350,8 @@ static METRICS_OF_DATAGRAMS: [Metric<DatagramBooks>; 7] = [
     Metric {
         name: "volleyd_datagrams_received",
         unit: None,
-        help: "Datagrams that were received. It and its like are there where a listener is of UDP.",
+        help: "Datagrams that were received. The metrics of datagrams are there if a listener is \
+               of UDP.",
         value: Value::Counter(|books| books.received),
     },
     Metric {
