@@ -655,6 +655,7 @@ impl<S, R, F: Cut> Connection<S, R, F> {
                 id = seat.id,
                 peer = %seat.peer,
                 via = seat.peer.via().map(tracing::field::display),
+                client_certificate = seat.peer.certificate(),
                 pid = credentials.and_then(|process| process.pid),
                 uid = credentials.map(|process| process.uid),
                 gid = credentials.map(|process| process.gid),

@@ -76,7 +76,7 @@ pub use handle::Handle;
 pub use limits::buffers::BufferLimit;
 pub use limits::connections::ConnectionLimit;
 pub use listener::Listener;
-pub use peer::{Behind, Credentials, Peer};
+pub use peer::{Behind, Certified, Credentials, Peer};
 pub use proxy::{Proxied, Trusted, Vouched};
 pub use responder::{Ack, Echo, Negotiated, Replied, Request, Responder, Slot};
 pub use server::{ServeError, Server, serve, serve_with};

@@ -13,6 +13,8 @@ pub enum Peer {
     Unix(Credentials),
     /// Somebody behind a balancer. In a box: it would be twice as large as the others.
     Behind(Box<Behind>),
+    /// Somebody who has shown a certificate. In a box, as above.
+    Certified(Box<Certified>),
 }
 
 /// A client that a balancer has named in its PROXY header.
@@ -23,6 +25,18 @@ pub struct Behind {
     pub client: SocketAddr,
     /// The balancer.
     pub via: SocketAddr,
+}
+
+/// A peer with the certificate that it has shown in its TLS handshake, and had to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Certified {
+    /// Who it is besides.
+    pub peer: Peer,
+    /// Whom the certificate names: its subject, as RFC 4514 writes it, or, where that has no common
+    /// name, another one with its kind before it (`URI:`, `DNS:`, `email:`). Of a longer one the
+    /// first 256 bytes.
+    pub name: Box<str>,
 }
 
 /// A process, as the system saw it when it connected (`SO_PEERCRED`, unix(7)). It may have ended
@@ -44,6 +58,7 @@ impl Peer {
         match self {
             Self::Socket(address) => Some(*address),
             Self::Behind(behind) => Some(behind.client),
+            Self::Certified(certified) => certified.peer.address(),
             Self::Unix(_) => None,
         }
     }
@@ -52,6 +67,7 @@ impl Peer {
     pub const fn via(&self) -> Option<SocketAddr> {
         match self {
             Self::Behind(behind) => Some(behind.via),
+            Self::Certified(certified) => certified.peer.via(),
             Self::Socket(_) | Self::Unix(_) => None,
         }
     }
@@ -60,7 +76,16 @@ impl Peer {
     pub const fn credentials(&self) -> Option<Credentials> {
         match self {
             Self::Unix(credentials) => Some(*credentials),
+            Self::Certified(certified) => certified.peer.credentials(),
             Self::Socket(_) | Self::Behind(_) => None,
+        }
+    }
+
+    /// Whom its certificate names, if it has shown one.
+    pub const fn certificate(&self) -> Option<&str> {
+        match self {
+            Self::Certified(certified) => Some(&certified.name),
+            Self::Socket(_) | Self::Unix(_) | Self::Behind(_) => None,
         }
     }
 }
@@ -71,6 +96,7 @@ impl fmt::Display for Peer {
         match self {
             Self::Socket(address) => address.fmt(f),
             Self::Behind(behind) => behind.client.fmt(f),
+            Self::Certified(certified) => certified.peer.fmt(f),
             Self::Unix(_) => f.pad("unix"),
         }
     }

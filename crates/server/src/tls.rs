@@ -12,6 +12,7 @@
 mod clients;
 mod config;
 mod error;
+mod identity;
 mod stream;
 
 use std::fmt;
@@ -24,13 +25,13 @@ use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 use tokio_rustls::TlsAcceptor;
 use volley_proto::{Endpoint, Reason};
 
-use crate::Listener;
 use crate::linger::linger;
 use crate::listener::{Accept, Accepted};
 use crate::opening::{
     Arrival, Direct, Handshake, Instead, OpenError, Opener, Stage, Unopened, leave,
 };
 use crate::transport::{Socket, peek};
+use crate::{Certified, Listener, Peer};
 
 pub use clients::TlsClients;
 pub use config::{TlsConfig, TlsConfigError, TlsInput};
@@ -183,7 +184,12 @@ impl<S: Socket + fmt::Debug> Opener for TlsOpener<S> {
         }
         match self.live.acceptor().accept(raw).into_fallible().await {
             Ok(stream) => {
-                arrival.handshake = Some(told(stream.get_ref().1));
+                let session = stream.get_ref().1;
+                arrival.handshake = Some(told(session));
+                if let Some(name) = client_of(session) {
+                    let peer = arrival.peer.clone();
+                    arrival.peer = Peer::Certified(Box::new(Certified { peer, name }));
+                }
                 Ok(Sealed::new(stream))
             }
             Err((error, mut raw)) => Err(Unopened {
@@ -203,6 +209,12 @@ impl<S: Socket + fmt::Debug> Opener for TlsOpener<S> {
         };
         vec![ALERT, 3, 3, 0, 2, FATAL, alert]
     }
+}
+
+/// Whom the client's certificate names, if it has shown one. A session that goes on has that of the
+/// earlier one.
+fn client_of(session: &ServerConnection) -> Option<Box<str>> {
+    identity::name_of(session.peer_certificates()?.first()?)
 }
 
 /// What was agreed upon, for the log.

@@ -6,10 +6,10 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::{Authority, HELLO, Peer, Volleyd, control, data, exit_of, welcome};
+use common::{Authority, HELLO, Peer, TlsClient, Volleyd, control, data, exit_of, welcome};
 use rustix::process::Signal;
 use serde_json::Value;
 use volley_server::{End, OpenFailure};
@@ -144,6 +144,23 @@ fn visit(daemon: &Volleyd) {
     deaf.reset();
 }
 
+/// A daemon to which a client has shown a certificate.
+fn mutual(folder: &Path) -> Volleyd {
+    let authority = Authority::new();
+    authority.issue().write_to(folder);
+    fs::write(folder.join("ca.pem"), authority.pem()).unwrap();
+    let mut command = Volleyd::command();
+    command.args(["--log-format", "json", "--listen", "tls://127.0.0.1:0"]);
+    command.arg("--cert").arg(folder.join("cert.pem")).arg("--key").arg(folder.join("key.pem"));
+    command.arg("--client-ca").arg(folder.join("ca.pem"));
+    let daemon = Volleyd::spawn(command, 1);
+    let client = TlsClient::showing(&authority, &authority.issue());
+    let mut peer = client.connect(daemon.address());
+    peer.echoes(b"hello");
+    peer.leave();
+    daemon
+}
+
 #[test]
 fn every_field_of_a_connections_record_is_on_the_page() {
     let folder = tempfile::tempdir().unwrap();
@@ -152,6 +169,8 @@ fn every_field_of_a_connections_record_is_on_the_page() {
     command.args(["--log-format", "json", "--listen", "127.0.0.1:0", "--listen", &unix]);
     let mut daemon = Volleyd::spawn(command, 2);
     Peer::connect_to(&unix).leave();
+    let mut mutual = mutual(folder.path());
+    let certified = mutual.wait_for(&["connection over", "\"client_certificate\""]);
     let mut behind = Volleyd::start(&["--log-format", "json", "--proxy-from", "127.0.0.1"]);
     let mut peer = behind.connect();
     peer.send(b"PROXY TCP4 192.0.2.1 198.51.100.7 56324 7007\r\n");
@@ -164,7 +183,7 @@ fn every_field_of_a_connections_record_is_on_the_page() {
     let (_, log) = daemon.exit();
     let mut fields = BTreeSet::new();
     let records = log.iter().filter(|line| line.contains("\"connection over\""));
-    for line in records.chain([&through]) {
+    for line in records.chain([&through, &certified]) {
         let Value::Object(record) = serde_json::from_str(line).unwrap() else { panic!("{line}") };
         let Value::Object(span) = &record["span"] else { panic!("{line}") };
         fields.extend(record.keys().chain(span.keys()).cloned());

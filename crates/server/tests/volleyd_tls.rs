@@ -5,6 +5,8 @@
 mod common;
 
 use std::fs::{self, Permissions};
+use std::io::Write;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::thread;
@@ -290,6 +292,32 @@ fn a_listener_whose_handshakes_wait_is_alive() {
         assert!(Instant::now() < deadline, "it is dead");
     }
     assert!(waits() > 1.0, "the probe waits too");
+}
+
+#[test]
+fn who_a_clients_certificate_names_is_in_the_log_and_among_the_connections() {
+    let (files, clients) = (Files::new(), Authority::new());
+    fs::write(files.path().join("ca.pem"), clients.pem()).unwrap();
+    let flags =
+        ["--client-ca", &files.name("ca.pem"), "--proxy-from", "127.0.0.1", "--log-format", "text"];
+    let mut daemon = files.start(&flags);
+    let identity = clients.issue_to("a \"client\"\n\u{1b}[31m");
+    let client = TlsClient::showing(&files.authority, &identity);
+    for is_resumed in [false, true] {
+        let mut stream = TcpStream::connect(daemon.address()).unwrap();
+        stream.write_all(b"PROXY TCP4 192.0.2.1 198.51.100.7 56324 7007\r\n").unwrap();
+        let mut peer = client.connect_on(stream);
+        peer.echoes(b"hello");
+        assert_eq!(peer.is_resumed(), is_resumed);
+        let connections: serde_json::Value =
+            serde_json::from_str(&daemon.admin().get("/connections").body).unwrap();
+        let connection = &connections["connections"][0];
+        assert_eq!(connection["client_certificate"], r#"CN=a \"client\"\0a\1b[31m"#);
+        assert_eq!(connection["peer"], "192.0.2.1:56324");
+        peer.leave();
+        let named = r#"client_certificate="CN=a \\\"client\\\"\\0a\\1b[31m""#;
+        daemon.wait_for_next(&["connection over", "peer=192.0.2.1:56324 via=", named]);
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ impl Source {
         match peer {
             Peer::Socket(address) => address.ip().into(),
             Peer::Behind(behind) => behind.client.ip().into(),
+            Peer::Certified(certified) => Self::of(&certified.peer),
             Peer::Unix(credentials) => Self::User(credentials.uid.to_ne_bytes()),
         }
     }

@@ -142,7 +142,13 @@ pub(crate) fn enter_failure(
 
 fn span(id: u64, peer: &Peer) -> Span {
     // Of the highest level: a filter that lets a line through must not hide whose it is.
-    error_span!("connection", id, %peer, via = peer.via().map(tracing::field::display))
+    error_span!(
+        "connection",
+        id,
+        %peer,
+        via = peer.via().map(tracing::field::display),
+        client_certificate = peer.certificate(),
+    )
 }
 
 /// Counts one that is under way.

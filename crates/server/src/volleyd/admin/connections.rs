@@ -27,6 +27,9 @@ struct Shown {
     /// The balancer through which it came.
     #[serde(skip_serializing_if = "Option::is_none")]
     via: Option<String>,
+    /// Whom the certificate names that it has shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_certificate: Option<String>,
     /// Of a process of this machine, with what the system tells of it.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     process: Option<Process>,
@@ -71,6 +74,7 @@ impl Shown {
             listener: listener.to_string(),
             peer: status.peer.to_string(),
             via: status.peer.via().map(|via| via.to_string()),
+            client_certificate: status.peer.certificate().map(str::to_owned),
             process: status.peer.credentials().map(Process::of),
             client: status.client,
             state: status.state.label(),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::default_provider;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -33,7 +33,11 @@ impl Own {
     /// When the system has no random numbers.
     pub(crate) fn new() -> Result<Self, rcgen::Error> {
         let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new([super::NAME.to_owned()])?.self_signed(&key)?;
+        let mut params = CertificateParams::new([super::NAME.to_owned()])?;
+        // The log names the client by it.
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, super::NAME);
+        let certificate = params.self_signed(&key)?;
         let inner = (certificate.der().clone(), key.serialize_der().into());
         Ok(Self { inner: Arc::new(inner) })
     }
