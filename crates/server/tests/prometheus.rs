@@ -13,7 +13,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{LIMIT, Peer, Volleyd, data, hello, program_is_missing, welcome};
+use common::{Authority, LIMIT, Peer, Volleyd, data, hello, program_is_missing, welcome};
 use serde_json::Value;
 use tempfile::TempDir;
 use volley_tests::http;
@@ -174,9 +174,14 @@ fn every_query_of_the_dashboard_and_of_the_rules_finds_something() {
     if program_is_missing("prometheus") {
         return;
     }
+    let folder = tempfile::tempdir().unwrap();
+    Authority::new().issue().write_to(folder.path());
     let mut command = Volleyd::command();
     command.args(["--listen", "127.0.0.1:0", "--listen", "udp://127.0.0.1:0"]);
-    let daemon = Volleyd::spawn(command, 2);
+    command.args(["--listen", "tls://127.0.0.1:0"]);
+    command.arg("--cert").arg(folder.path().join("cert.pem"));
+    command.arg("--key").arg(folder.path().join("key.pem"));
+    let daemon = Volleyd::spawn(command, 3);
     let prometheus = Prometheus::start(&daemon);
     // It takes the page for OpenMetrics, and all of it.
     prometheus.find("up{job=\"volleyd\"} == 1");
