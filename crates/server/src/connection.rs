@@ -9,6 +9,9 @@
 //!   GOAWAY due? ------------------->  read  ----------------'
 //! ```
 
+mod orders;
+mod record;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -23,18 +26,16 @@ use bytes::BufMut;
 use tokio::io::ReadBuf;
 use tokio::task::yield_now;
 use tokio_util::io::poll_read_buf;
-use tracing::{Level, Span, debug, error_span, info, warn};
-use volley_proto::{Control, MaxFrame, Reason, Text};
+use tracing::{Level, Span, debug, warn};
+use volley_proto::MaxFrame;
 
 use crate::answer::{FaultError, Progress, Stop};
-use crate::deadlines::Overdue;
 use crate::framing::Cut;
 use crate::linger::Linger;
 use crate::roster::{Membership, Roster};
 use crate::scratch::{self, READ_LEN, Scratch};
-use crate::seat::{Doing, Orders, Seat};
+use crate::seat::{Doing, Seat};
 use crate::service_time::{self, Started};
-use crate::sweep::YOUTH;
 use crate::throttle::Throttle;
 use crate::transport::Transport;
 use crate::unsent::Unsent;
@@ -187,69 +188,8 @@ impl<S: Transport, R: Responder, F: Cut> Connection<S, R, F> {
         read
     }
 
-    /// Nothing is owed to the peer, it was not promised that later frames are answered, and it
-    /// has had the time to send its first.
-    fn is_idle(&self) -> bool {
-        let is_young = self.seat().frames() == 0 && self.seat().accepted_at.elapsed() < YOUTH;
-        self.kept.is_empty() && self.unsent.rest().is_none() && !self.goaway_sent && !is_young
-    }
-
     fn is_greeted(&self) -> bool {
         self.seat().hello.get().is_some()
-    }
-
-    /// The peer has nothing more to get and the connection is asked to go.
-    fn leave_idle(&mut self, orders: Orders) -> Poll<Result<(), End>> {
-        if orders.contain(Orders::DRAIN) {
-            return Poll::Ready(Err(End::Drained));
-        }
-        if self.stream.has_input() {
-            // The runtime will tell of it soon.
-            return Poll::Pending;
-        }
-        Poll::Ready(self.end_overdue(Overdue::Lifetime))
-    }
-
-    /// Follows the orders that can be followed at once.
-    #[cold]
-    fn obey(&mut self, orders: Orders, cx: &mut Context<'_>) -> Result<(), End> {
-        if orders.contain(Orders::CUT_OFF) {
-            self.say_cut_off(cx);
-            return Err(End::CutOff);
-        }
-        if orders.contain(Orders::RECONFIGURE) {
-            self.seat().done(Orders::RECONFIGURE);
-            let config = self.member.roster.config();
-            self.throttle = Throttle::adopt(self.throttle.take(), &config);
-        }
-        let Some(overdue) = orders.overdue() else { return Ok(()) };
-        // What was seen a moment ago may have changed since.
-        let is_so = match overdue {
-            Overdue::FirstFrame if !self.kept.is_empty() => self.seat().frames() == 0,
-            Overdue::FirstFrame | Overdue::Idle => {
-                self.kept.is_empty() && self.unsent.rest().is_none() && !self.stream.has_input()
-            }
-            Overdue::Frame => !self.kept.is_empty() && self.unsent.rest().is_none(),
-            Overdue::Write => self.unsent.rest().is_some(),
-            Overdue::Lifetime => true,
-        };
-        self.seat().caught_up();
-        if is_so { self.end_overdue(overdue) } else { Ok(()) }
-    }
-
-    /// Ends the connection because something took too long. Behind a reply that is half out nothing
-    /// more can be said.
-    fn end_overdue(&mut self, overdue: Overdue) -> Result<(), End> {
-        if self.fault.is_none() {
-            let deadlines = &self.member.roster.config().deadlines;
-            let fault = FaultError::Overdue(deadlines.explain(overdue, self.needs()));
-            if self.unsent.rest().is_none() {
-                self.fail(fault);
-                return Ok(());
-            }
-            self.fault = Some(Box::new(fault));
-        }
-        Err(End::Error(self.fault.as_ref().map_or(Reason::Internal, |fault| fault.reason())))
     }
 
     /// Ends the connection, with an ERROR behind the replies so far if the peer can read one.
@@ -519,36 +459,6 @@ impl<S: Transport, R: Responder, F: Cut> Connection<S, R, F> {
         }
     }
 
-    fn say_goaway(&mut self, orders: Orders) {
-        let (reason, text, closes_in) = if orders.contain(Orders::DRAIN) {
-            let deadline = self.member.roster.deadline();
-            let left = deadline
-                .map(|deadline| deadline.saturating_duration_since(tokio::time::Instant::now()));
-            (Reason::ShuttingDown, "the server is shutting down", left.unwrap_or_default())
-        } else {
-            let text = "the connection is as old as one may get";
-            (Reason::LifetimeOver, text, self.member.roster.config().drain)
-        };
-        let mut frame = Vec::new();
-        Control::GoAway { reason, closes_in, text: Text::new(text) }.encode(&mut frame);
-        self.unsent = Unsent::keep(frame, 0, None);
-        self.goaway_sent = true;
-    }
-
-    /// Tells the peer, if it takes it at once, that the drain deadline is over.
-    fn say_cut_off(&mut self, cx: &mut Context<'_>) {
-        if F::HAS_CONTROL && self.unsent.rest().is_none() && self.fault.is_none() {
-            let text = Text::new("the server is shutting down and waits no longer");
-            let last_seq = self.seat().frames();
-            let mut frame = Vec::new();
-            Control::Error { reason: Reason::ShuttingDown, last_seq, text }.encode(&mut frame);
-            // The connection ends here whether it is taken or not.
-            if let Poll::Ready(Ok(n)) = Pin::new(&mut self.stream).poll_write(cx, &frame) {
-                self.seat().count_written(n);
-            }
-        }
-    }
-
     /// What an I/O error on the stream means for the connection. The end of the stream counts as
     /// one.
     fn failed(&mut self, error: &io::Error) -> End {
@@ -566,48 +476,12 @@ impl<S: Transport, R: Responder, F: Cut> Connection<S, R, F> {
         }
     }
 
-    #[cold]
-    fn log_hello(&mut self) {
-        if tracing::enabled!(Level::DEBUG) {
-            let seat = Arc::clone(&self.member.seat);
-            debug!(parent: self.span(), client = seat.hello.get().map(|name| &**name), "HELLO");
-        }
-    }
-
     /// What keeps a reset from destroying what the peer has still to read.
     fn lingers(&self) -> bool {
         match self.end {
             End::Error(_) => self.unsent.rest().is_none(),
             End::Drained => self.was_busy,
             _ => false,
-        }
-    }
-
-    /// Writes the record that every connection leaves in the log.
-    fn record(&mut self) {
-        let end = self.end;
-        let seat = Arc::clone(&self.member.seat);
-        let (frames, bytes, unanswered) = (seat.frames(), seat.payload_bytes(), self.unanswered());
-        let last_seq = frames - unanswered;
-        let client = seat.hello.get().map(|name| &**name).filter(|name| !name.is_empty());
-        let fragment = Some(self.kept.len()).filter(|&bytes| bytes > 0);
-        let cause = self.fault.as_ref().map(|fault| fault.to_string());
-        // As texts and not as displayed values: those would stand in the log without quotes.
-        let (cause, reason) = (cause.as_deref(), end.to_string());
-        let duration = seat.accepted_at.elapsed();
-        let path = self.stream.path();
-        let (rtt, retransmits) = (path.map(|path| path.rtt), path.map(|path| path.retransmits));
-        let span = self.span();
-        macro_rules! record {
-            ($log:ident) => {
-                $log!(parent: span, reason, frames, bytes, last_seq, unanswered, fragment, client,
-                      cause, ?duration, rtt = rtt.map(tracing::field::debug), retransmits,
-                      "connection over")
-            };
-        }
-        match end {
-            End::Closed | End::Drained | End::Error(Reason::LifetimeOver) => record!(info),
-            _ => record!(warn),
         }
     }
 }
@@ -643,24 +517,6 @@ impl<S, R, F: Cut> Connection<S, R, F> {
     #[inline]
     fn seat(&self) -> &Seat {
         &self.member.seat
-    }
-
-    fn span(&mut self) -> &Span {
-        let seat = &self.member.seat;
-        self.span.get_or_insert_with(|| {
-            let credentials = seat.peer.credentials();
-            // Of the highest level: a filter that lets a line through must not hide whose it is.
-            Box::new(error_span!(
-                "connection",
-                id = seat.id,
-                peer = %seat.peer,
-                via = seat.peer.via().map(tracing::field::display),
-                client_certificate = seat.peer.certificate(),
-                pid = credentials.and_then(|process| process.pid),
-                uid = credentials.map(|process| process.uid),
-                gid = credentials.map(|process| process.gid),
-            ))
-        })
     }
 
     /// Frames that arrived whole and whose reply is not out.
