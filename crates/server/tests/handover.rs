@@ -13,7 +13,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
-use common::{GOAWAY, LIMIT, Peer, Received, Volleyd, hello, pass, welcome};
+use common::{GOAWAY, LIMIT, Peer, Received, Volleyd, copy_program, hello, pass, welcome};
 use rustix::process::{
     Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, set_child_subreaper,
     test_kill_process, waitpid,
@@ -98,9 +98,10 @@ fn copy() -> (TempDir, PathBuf) {
 
 /// Puts a script in the place of the program, as an installation does: by a rename.
 fn replace(path: &PathBuf, script: &str, mode: u32) {
-    let new = path.with_extension("new");
-    fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&new, Permissions::from_mode(mode)).unwrap();
+    let [text, new] = ["text", "new"].map(|name| path.with_extension(name));
+    fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&text, Permissions::from_mode(mode)).unwrap();
+    copy_program(&text, &new);
     fs::rename(new, path).unwrap();
 }
 

@@ -1,7 +1,6 @@
 //! The daemon as a process: started, read, signalled, and never left behind.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -64,7 +63,7 @@ impl Volleyd {
 
     /// A copy of the program, which can be replaced.
     pub(crate) fn command_of_copy(path: &Path) -> Command {
-        fs::copy(env!("CARGO_BIN_EXE_volleyd"), path).unwrap();
+        copy_program(Path::new(env!("CARGO_BIN_EXE_volleyd")), path);
         Self::clean(Command::new(path))
     }
 
@@ -334,6 +333,13 @@ pub(crate) fn exit_of_command(mut command: Command) -> (i32, String, String) {
     let (code, log) = daemon.exit();
     let stdout: Vec<String> = stdout.iter().collect();
     (code, stdout.join("\n"), log.join("\n"))
+}
+
+/// Copies a file that is going to be run, with its mode. Another process does it: one that another
+/// test forks from this one meanwhile would have the copy open for writing too, and the system runs
+/// no such file (`ETXTBSY`, execve(2)).
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-p").arg(from).arg(to).status().unwrap().success());
 }
 
 fn fits(line: &str, parts: &[&str]) -> bool {

@@ -15,7 +15,8 @@ mod tls;
 use std::time::Duration;
 
 pub(crate) use daemon::{
-    Books, Volleyd, exit_of, exit_of_command, ipv6_is_missing, pass, program_is_missing,
+    Books, Volleyd, copy_program, exit_of, exit_of_command, ipv6_is_missing, pass,
+    program_is_missing,
 };
 pub(crate) use datagrams::{Client, Datagrams};
 pub(crate) use peer::{Peer, Received};
