@@ -16,6 +16,7 @@ mod shell;
 mod signals;
 mod stderr;
 mod stdout;
+mod targets;
 mod terms;
 mod wait;
 mod wire;

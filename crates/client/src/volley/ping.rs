@@ -44,7 +44,7 @@ use crate::signals::Signals;
 pub(crate) async fn run(args: PingArgs, mut signals: Signals) -> Result<(), Failure> {
     let mut quit = signal(SignalKind::quit()).map_err(|source| Failure::Setup { source })?;
     args.check_framing()?;
-    let approach = args.connect_flags.approach(&args.targets, tell)?;
+    let approach = args.connect_flags.approach(args.targets.iter(), tell)?;
     let args = Arc::new(args);
     let (mut tasks, mut reports) = start(&args, &approach);
     let mut board = Board::new(args);

@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use clap::ValueHint;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, timeout_at};
 use volley_cli::{Exit, format_duration, parse_timeout};
-use volley_client::advice::parse_any_endpoint;
 use volley_client::flags::{Approach, ConnectFlags};
 use volley_client::{Arrival, Connection, Datagrams, Error, Options, Sent};
 use volley_proto::{Endpoint, Receipt};
@@ -17,6 +15,7 @@ use crate::args::HELP;
 use crate::backoff::Backoff;
 use crate::failure::{Failure, tell};
 use crate::signals::Signals;
+use crate::targets::Targets;
 use crate::terms::Terms;
 
 /// The longest that one attempt may take. A server that is still starting may hold a connection
@@ -64,19 +63,12 @@ pub(crate) struct WaitArgs {
     #[arg(short, long)]
     verbose: bool,
 
-    /// Whom to wait for
-    #[arg(
-        value_name = "TARGET",
-        env = "VOLLEY_TO",
-        default_values_t = [Endpoint::DEFAULT],
-        value_parser = parse_any_endpoint,
-        value_hint = ValueHint::Hostname
-    )]
-    targets: Vec<Endpoint>,
+    #[command(flatten)]
+    targets: Targets,
 }
 
 pub(crate) async fn run(args: WaitArgs, mut signals: Signals) -> Result<(), Failure> {
-    let approach = args.connect.approach(&args.targets, tell)?;
+    let approach = args.connect.approach(args.targets.iter(), tell)?;
     tokio::select! {
         outcome = wait_for_all(&args, &approach) => outcome,
         signal = signals.next() => Err(signal),

@@ -67,6 +67,22 @@ async fn the_environment_says_whom_to_wait_for() {
     answered(ended, &to);
 }
 
+/// As the other commands have it.
+#[tokio::test]
+async fn a_target_may_stand_behind_to() {
+    let [(first, a), (second, b)] = [listen().await, listen().await];
+    let mut command = wait(&[&a]);
+    command.args(["--to", &b.to_string()]).env("VOLLEY_TO", nobody().await.to_string());
+    let serve = async { tokio::join!(answer(&first), answer(&second)) };
+    let (ended, _) = within(async { tokio::join!(run(&mut command), serve) }).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let (listener, to) = listen().await;
+    let mut command = program();
+    command.args(["ping", "-c", "1", "-W", "25", "--to", &to.to_string()]);
+    let (ended, ()) = within(async { tokio::join!(run(&mut command), answer(&listener)) }).await;
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{ended:?}");
+}
+
 #[tokio::test]
 async fn a_receipt_is_an_answer_if_it_is_the_right_one() {
     let server = async |mut peer: Peer| {

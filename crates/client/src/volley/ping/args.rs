@@ -4,15 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use clap::ValueHint;
 use volley_cli::{parse_bytes, parse_count, parse_seconds};
-use volley_client::advice::parse_any_endpoint;
 use volley_client::flags::ConnectFlags;
 use volley_client::{Framing, Options};
-use volley_proto::{Endpoint, MaxFrame};
+use volley_proto::MaxFrame;
 
 use crate::args::HELP;
 use crate::failure::Failure;
+use crate::targets::Targets;
 use crate::terms::Terms;
 
 /// The granularity of timers.
@@ -100,17 +99,8 @@ pub(crate) struct PingArgs {
     #[arg(short = '6', long)]
     ipv6: bool,
 
-    /// Whom to ping
-    ///
-    /// Each has its own pings and its own summary.
-    #[arg(
-        value_name = "TARGET",
-        env = "VOLLEY_TO",
-        default_values_t = [Endpoint::DEFAULT],
-        value_parser = parse_any_endpoint,
-        value_hint = ValueHint::Hostname
-    )]
-    pub(crate) targets: Vec<Endpoint>,
+    #[command(flatten)]
+    pub(crate) targets: Targets,
 }
 
 impl PingArgs {
@@ -126,7 +116,7 @@ impl PingArgs {
 
     /// Whether pings can be sent so.
     pub(crate) fn check_framing(&self) -> Result<(), Failure> {
-        self.framing.check(self.terms.wanted(), &self.targets)?;
+        self.framing.check(self.terms.wanted(), self.targets.iter())?;
         if self.framing == Framing::Raw && self.size == 0 {
             return Err(Failure::Usage(
                 "a ping without a byte is none with --framing raw".to_owned(),
