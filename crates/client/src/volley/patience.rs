@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use volley_cli::format_duration;
-use volley_client::Error;
 use volley_proto::Endpoint;
 
 use crate::failure::tell;
@@ -14,15 +13,11 @@ use crate::failure::tell;
 const SILENT: Duration = Duration::from_millis(80);
 
 /// Awaits `connect`, which takes at most `longest`, and says so if it takes long.
-///
-/// # Errors
-///
-/// Those of `connect`.
 pub(crate) async fn connecting<T>(
     endpoint: &Endpoint,
     longest: Duration,
-    connect: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
+    connect: impl Future<Output = T>,
+) -> T {
     tokio::pin!(connect);
     if let Ok(connected) = timeout(SILENT, &mut connect).await {
         return connected;

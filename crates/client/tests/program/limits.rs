@@ -4,7 +4,7 @@ use tokio::io::AsyncReadExt;
 use volley_proto::ReplyKind;
 
 use crate::scripted::{Peer, listen, play, within};
-use crate::{Running, program, run, send};
+use crate::{Running, program, run, send, told_in_vain};
 
 async fn echo(mut peer: Peer) {
     peer.greet(ReplyKind::Echo).await;
@@ -40,15 +40,8 @@ async fn the_deadline_also_holds_for_the_connection() {
 #[tokio::test]
 async fn a_connection_is_not_awaited_longer_than_the_deadline() {
     let (listener, to) = listen().await;
-    let told = within(async {
-        let mut command = send(&to);
-        let mut child = command.args(["--deadline", "20s", "a"]).spawn().unwrap();
-        let (_accepted, _) = listener.accept().await.unwrap();
-        let mut told = vec![0; 64];
-        let len = child.stderr.take().unwrap().read(&mut told).await.unwrap();
-        String::from_utf8(told[..len].to_vec()).unwrap()
-    })
-    .await;
+    let mut command = send(&to);
+    let told = told_in_vain(command.args(["--deadline", "20s", "a"]), &listener).await;
     assert_eq!(told, format!("volley: connecting to {to}, for up to 20s\n"));
 }
 

@@ -32,8 +32,11 @@ use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use volley_proto::Endpoint;
+
+use scripted::within;
 
 /// The program without arguments; it dies with the value that it is spawned as.
 fn program() -> Command {
@@ -161,6 +164,18 @@ impl Running {
         err.unwrap();
         Ended { code: status.unwrap().code(), stdout, stderr: patiently(stderr) }
     }
+}
+
+/// What the program says first, of a server that accepts it and does nothing else.
+async fn told_in_vain(command: &mut Command, listener: &TcpListener) -> String {
+    within(async {
+        let mut child = command.spawn().unwrap();
+        let (_accepted, _) = listener.accept().await.unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).await.unwrap();
+        line
+    })
+    .await
 }
 
 /// What is told but for a connection that takes long, which on a busy machine any may.

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use volley_proto::{Endpoint, MaxFrame, Reason, ReplyKind};
 
 use crate::scripted::{Peer, listen, play, receipt, within};
-use crate::{Ended, Running, program, run};
+use crate::{Ended, Running, program, run, told_in_vain};
 
 /// `volley ping` that often, with a wait for replies that nothing comes near.
 fn ping(count: u64, targets: &[&Endpoint]) -> Command {
@@ -504,6 +504,15 @@ async fn a_silent_server_is_given_up_in_time() {
     let printed = Printed::from(ended);
     assert!(printed.lines[1].contains("no WELCOME from "), "{}", printed.lines[1]);
     assert_eq!(printed.code, Some(1));
+}
+
+#[tokio::test]
+async fn a_server_that_takes_long_is_told_of() {
+    let (listener, to) = listen().await;
+    for mode in [&[][..], &["--connect"], &["-q", "-w", "25"]] {
+        let told = told_in_vain(ping(1, &[&to]).args(mode), &listener).await;
+        assert_eq!(told, format!("volley: connecting to {to}, for up to 25s\n"), "{mode:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What is shown of all targets, and what is known of each.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +16,6 @@ use super::{json, text};
 use crate::failure::{Failure, tell};
 use crate::signals::Signals;
 use crate::stdout::Stdout;
-
-/// Silence after which a person wonders whether anything happens.
-const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long what has been printed may take to go out after a signal.
 const AFTER_SIGNAL: Duration = Duration::from_millis(100);
@@ -58,8 +55,7 @@ impl Board {
         quit: &mut Signal,
     ) -> End {
         let deadline = sleep(self.args.deadline.unwrap_or(Duration::MAX));
-        let patience = sleep(PATIENCE);
-        tokio::pin!(deadline, patience);
+        tokio::pin!(deadline);
         loop {
             if self.stdout.is_closed() {
                 return End::Done;
@@ -80,7 +76,6 @@ impl Board {
                         return End::Stdout(error);
                     }
                 }
-                () = &mut patience, if !patience.is_elapsed() => self.tell_who_is_awaited(),
             }
         }
     }
@@ -102,18 +97,6 @@ impl Board {
         };
         if let Some(line) = line {
             self.stdout.add_line(line);
-        }
-    }
-
-    /// Says for whom we wait, to a person who sees nothing else.
-    fn tell_who_is_awaited(&self) {
-        if !io::stderr().is_terminal() {
-            return;
-        }
-        for (name, tally) in self.names.iter().zip(&self.tallies) {
-            if !tally.has_started() {
-                tell(&format!("connecting to {name}"));
-            }
         }
     }
 

@@ -18,6 +18,7 @@ use super::link::Link;
 use super::payload::Payloads;
 use super::way::{Took, Way};
 use crate::failure::Failure;
+use crate::patience::connecting;
 
 /// A target and all that its pings need to know.
 #[derive(Debug)]
@@ -66,7 +67,10 @@ impl Target {
 
     /// Connects for the first time, and tells that pings begin.
     pub(crate) async fn start(&self, limit: Duration) -> First {
-        let mut dialling = self.dial(limit);
+        let longest = limit.min(self.args.deadline.unwrap_or(Duration::MAX));
+        let (endpoint, dialling) = (self.endpoint.clone(), self.dial(limit));
+        let mut dialling: Dialling =
+            Box::pin(async move { connecting(&endpoint, longest, dialling).await });
         let first = match timeout(self.args.timeout, &mut dialling).await {
             Ok(Ok(link)) => First::Connected(link),
             Ok(Err(failure)) if is_hopeless(&failure) => {
