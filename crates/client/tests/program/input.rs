@@ -327,7 +327,7 @@ async fn a_file_that_disappears_is_a_missing_input_too() {
 
 #[tokio::test]
 async fn what_makes_no_sense_together_is_wrong_usage() {
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 8] = [
         (
             &["@"],
             "`@` names no file: write @PATH, @- for stdin, or @@ for a frame that begins with an @",
@@ -347,6 +347,7 @@ async fn what_makes_no_sense_together_is_wrong_usage() {
             &["--repeat", "2", "--chunk", "4"],
             "stdin can be read only once: --repeat is for arguments, @FILEs and --input raw",
         ),
+        (&["--input", "raw", "@-", "x", "@-"], "stdin can be read only once: write @- once"),
     ];
     for (arguments, told) in cases {
         let (code, stderr) = refused(arguments).await;

@@ -54,7 +54,10 @@ impl Input {
         if chunk.is_some() && origins.iter().all(is_frame) {
             return Err(usage("--chunk splits stdin and @FILEs, and no argument is one"));
         }
-        let read_once = origins.contains(&Origin::Stdin);
+        let stdins = origins.iter().filter(|origin| **origin == Origin::Stdin).count();
+        if stdins > 1 {
+            return Err(usage("stdin can be read only once: write @- once"));
+        }
         let rounds = match args.repeat {
             0 => Rounds::Endless,
             times => Rounds::Left(times),
@@ -62,7 +65,7 @@ impl Input {
         let (is_barren, next, reading) = (true, 0, None);
         let input = Self { origins, format, chunk, rounds, is_barren, next, reading };
         let is_kept = matches!(input.split(&Origin::Stdin), Split::Whole);
-        if read_once && !is_kept && args.repeat != 1 {
+        if stdins > 0 && !is_kept && args.repeat != 1 {
             return Err(usage(
                 "stdin can be read only once: --repeat is for arguments, @FILEs and --input raw",
             ));
