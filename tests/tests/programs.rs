@@ -73,7 +73,8 @@ async fn a_frame_beyond_the_daemons_limit_is_bad_data() {
     let ended = send(&daemon, &["--no-hello", "ten bytes.", "eleven byte"], b"").await;
     assert_eq!((ended.code, &ended.stdout[..]), (Some(65), &b"ten bytes.\n"[..]));
     let told = "volley: refused by the server after 1 frame: too large: frame of 11 bytes exceeds \
-                the limit of 10\n";
+                the limit of 10 (send less at once, as --chunk 64KiB does, or give the server a \
+                larger --max-frame)\n";
     assert_eq!(ended.stderr, told);
 }
 

@@ -141,7 +141,9 @@ fn hint_at_frame(error: &FrameError) -> String {
             }
             question.to_owned()
         }
-        FrameError::ControlLength { .. } | FrameError::Control(_) => question.to_owned(),
+        FrameError::ControlLength { .. }
+        | FrameError::Control(_)
+        | FrameError::Truncated { .. } => question.to_owned(),
         _ => String::new(),
     }
 }
@@ -151,6 +153,7 @@ fn hint(error: &Error) -> &'static str {
         return tls_hint(fault);
     }
     match error {
+        Error::Resolve { .. } => "is the name right, and does a name server answer?",
         Error::Connect { endpoint: Endpoint::Unix(_), source, .. } => match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
                 "is volleyd running there?"
@@ -171,7 +174,11 @@ fn hint(error: &Error) -> &'static str {
             "does it speak TLS there? If not use tcp://, or else try a longer --timeout"
         }
         Error::ConnectTimedOut { .. } | Error::TimedOut { .. } => "try a longer --timeout",
+        Error::Refused { reason: Reason::TooLarge, .. } => {
+            "send less at once, or give the server a larger --max-frame"
+        }
         Error::Protocol(ProtocolError::Foreign { protocol: Foreign::Tls }) => "use tls://",
+        Error::Protocol(ProtocolError::Foreign { .. }) => "is that the right port?",
         _ => "",
     }
 }

@@ -264,14 +264,14 @@ async fn control_frames_that_are_none() {
 #[tokio::test]
 async fn servers_of_other_protocols() {
     let known: [(&[u8], &str, &str); 3] = [
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP", ""),
-        (b"SSH-2.0-OpenSSH_9.9\r\n", "SSH", ""),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP", "is that the right port?"),
+        (b"SSH-2.0-OpenSSH_9.9\r\n", "SSH", "is that the right port?"),
         // The alert `protocol_version`, fatal.
-        (b"\x15\x03\x01\0\x02\x02\x46", "TLS", " (use tls://)"),
+        (b"\x15\x03\x01\0\x02\x02\x46", "TLS", "use tls://"),
     ];
     for (banner, name, hint) in known {
         let told =
-            format!("the server broke the protocol: this is {name}, not a framed server{hint}");
+            format!("the server broke the protocol: this is {name}, not a framed server ({hint})");
         both(Bad::Says(banner), (76, &told), (76, &told)).await;
     }
     let mail = "the server broke the protocol: frame of 842149920 bytes exceeds the limit of \

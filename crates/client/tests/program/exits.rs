@@ -12,6 +12,10 @@ use crate::{Ended, Running, program, run, run_with, send, send_within};
 /// What is to be tried next where another connection may fare better.
 const AGAIN: &str = "(volley send --retry 3 sends again what has no reply)";
 
+/// And behind a frame that only the server knows to be too long.
+const SPLIT: &str =
+    "(send less at once, as --chunk 64KiB does, or give the server a larger --max-frame)";
+
 /// `volley send hello` against this server.
 async fn hello(server: impl AsyncFnOnce(Peer)) -> Ended {
     play(server, async |to| run(send(&to).arg("hello")).await).await
@@ -151,9 +155,13 @@ async fn each_reason_of_an_error_has_its_code() {
     ];
     for (reason, name, code) in reasons {
         let ended = after_hello(async |peer| peer.error(reason, 0, "so it is").await).await;
-        let hint = if code == 75 { format!(" {AGAIN}") } else { String::new() };
-        let told = format!("refused by the server after 0 frames: {name}: so it is{hint}");
-        ended.failed(code, &told);
+        let told = format!("refused by the server after 0 frames: {name}: so it is");
+        let hint = match reason {
+            Reason::TooLarge => SPLIT,
+            _ if code == 75 => AGAIN,
+            _ => "",
+        };
+        ended.failed(code, format!("{told} {hint}").trim_end());
     }
 }
 
@@ -192,6 +200,8 @@ async fn a_name_that_nobody_has_is_not_found() {
     assert_eq!((ended.code, &*ended.stdout), (Some(68), &b""[..]), "{ended:?}");
     let told = "volley: cannot resolve tcp://nowhere.invalid:7007: ";
     assert!(ended.stderr.starts_with(told), "{ended:?}");
+    let hint = " (is the name right, and does a name server answer?)\n";
+    assert!(ended.stderr.ends_with(hint), "{ended:?}");
 }
 
 #[tokio::test]

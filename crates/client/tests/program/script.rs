@@ -152,16 +152,16 @@ async fn each_pattern_says_why_it_does_not_match() {
 
 #[tokio::test]
 async fn an_error_in_place_of_a_reply_is_told_with_its_code() {
-    for (reason, name, code) in [
-        (Reason::Busy, "busy", 75),
-        (Reason::TooLarge, "too large", 65),
-        (Reason::Protocol, "protocol", 76),
+    let hint = " (send less at once, or give the server a larger --max-frame)";
+    for (reason, name, hint, code) in [
+        (Reason::Busy, "busy", "", 75),
+        (Reason::TooLarge, "too large", hint, 65),
+        (Reason::Protocol, "protocol", "", 76),
     ] {
         let text = "send \"a\"\nuntil \"b\"\n";
         let ended = after_a_frame(text, async |peer| peer.error(reason, 0, "so it is").await);
-        let lines = format!(
-            "      until \"b\"\n      refused by the server after 0 frames: {name}: so it is\n"
-        );
+        let told = format!("refused by the server after 0 frames: {name}: so it is{hint}");
+        let lines = format!("      until \"b\"\n      {told}\n");
         ended.await.failed_at("2:1", code, &lines);
     }
     let text = "send \"a\"\nexpect error busy\n";
@@ -194,7 +194,8 @@ async fn a_reset_is_told() {
 async fn a_reply_that_is_cut_off_breaks_the_protocol() {
     let text = "send \"a\"\nexpect any\n";
     let ended = after_a_frame(text, async |peer| peer.write(b"\0\0\0\x05ab").await).await;
-    let told = "the server broke the protocol: the stream ended inside a frame: 6 of 9 bytes";
+    let told = "the server broke the protocol: the stream ended inside a frame: 6 of 9 bytes \
+                (is it a framed server?)";
     ended.failed_at("2:1", 76, &format!("      expect any\n      {told}\n"));
 }
 

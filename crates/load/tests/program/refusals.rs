@@ -80,7 +80,7 @@ fn a_web_server_is_no_framed_server() {
     let server = web_server();
     let told = "the server broke the protocol: this is HTTP, not a framed server";
     let ended = run(load(&format!("{ENDLESS} --to {server}")));
-    assert_eq!(refused(&ended, 76), told);
+    assert_eq!(refused(&ended, 76), format!("{told} (is that the right port?)"));
     // Without HELLO frames have been sent before that shows.
     let ended = run(load(&format!("{ENDLESS} --no-hello -c 4 -p 8 --to {server}")));
     assert_eq!(ended.code, Some(76), "{ended:?}");

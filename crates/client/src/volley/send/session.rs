@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use volley_client::{Connection, Error, Options};
-use volley_proto::{Endpoint, ReplyKind};
+use volley_proto::{Endpoint, Reason, ReplyKind};
 
 use super::flight::Flight;
 use super::inbound::Inbound;
@@ -41,7 +41,7 @@ impl Session<'_> {
         if let Some(failure) = &failure {
             self.inbound.give_up(&failure.to_string(), self.flight);
         }
-        let failure = failure.map(|failure| self.retry.advise(failure));
+        let failure = failure.map(|failure| advise_to_split(self.retry.advise(failure)));
         let bad_input = self.outbound.take_bad_input();
         self.inbound.conclude(failure.or(bad_input))
     }
@@ -132,5 +132,18 @@ impl Session<'_> {
                 },
             }
         }
+    }
+}
+
+/// What to do about a frame that is longer than the server takes, which without HELLO only the
+/// server knows.
+fn advise_to_split(failure: Failure) -> Failure {
+    match &failure {
+        Failure::Client(error @ Error::Refused { reason: Reason::TooLarge, .. }) => {
+            let advice = "send less at once, as --chunk 64KiB does, or give the server a larger \
+                          --max-frame";
+            Failure::Advised { why: error.to_string(), advice, exit: failure.exit() }
+        }
+        _ => failure,
     }
 }
