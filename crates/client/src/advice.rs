@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::io;
 
 use volley_cli::Exit;
-use volley_proto::{Endpoint, EndpointError, Foreign, FrameError, Reason};
+use volley_proto::{Endpoint, EndpointError, Foreign, FrameError, Reason, Receipt};
 
 use crate::connect::speaks;
-use crate::{Error, ProtocolError, TlsFault, TlsSetupError};
+use crate::{Error, Mismatch, ProtocolError, TlsFault, TlsSetupError};
 
 /// Reads an endpoint that a user has written. One whose transport this library does not speak is
 /// refused here, before anybody waits for it.
@@ -148,6 +148,17 @@ fn hint_at_frame(error: &FrameError) -> String {
     }
 }
 
+/// What to try after a reply that may be one of the other kind; empty if nothing speaks for that.
+pub fn mismatch_hint(mismatch: &Mismatch) -> &'static str {
+    match mismatch {
+        Mismatch::Echo { received, .. } if Receipt::parse(received).is_ok() => {
+            "it is a receipt: try --reply ack"
+        }
+        Mismatch::Receipt { .. } => "if it sends echoes: --reply echo",
+        _ => "",
+    }
+}
+
 fn hint(error: &Error) -> &'static str {
     if let Some(fault) = tls_fault(error) {
         return tls_hint(fault);
@@ -174,6 +185,7 @@ fn hint(error: &Error) -> &'static str {
             "does it speak TLS there? If not use tcp://, or else try a longer --timeout"
         }
         Error::ConnectTimedOut { .. } | Error::TimedOut { .. } => "try a longer --timeout",
+        Error::Mismatch(mismatch) => mismatch_hint(mismatch),
         Error::Refused { reason: Reason::TooLarge, .. } => {
             "send less at once, or give the server a larger --max-frame"
         }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use volley_client::flags::Approach;
-use volley_client::{Hello, Options, Tap};
+use volley_client::{Framing, Hello, Options, Tap};
 use volley_proto::{Endpoint, ReplyKind};
 
 pub(crate) use args::{InputFormat, OutputFormat, SendArgs};
@@ -121,15 +121,18 @@ fn volley<'a>(
     options.framing = args.framing;
     approach.apply(&mut options);
     options.tap = Wire::new(args.verbose).map(|wire| Arc::new(wire) as Arc<dyn Tap>);
+    let is_udp = matches!(args.to, Endpoint::Udp(_));
+    let is_greeted = !args.no_hello && args.framing == Framing::Frames && !is_udp;
     let check = match args.expect {
         _ if args.no_check => Check::Nothing,
         Some(expectation) => Check::Expected(expectation),
-        None => Check::Due,
+        None if is_greeted => Check::Due { otherwise: "" },
+        None => Check::Due { otherwise: "if it answers something else: --expect, or --no-check" },
     };
     let outbound = Outbound::new(input, Pace::new(args.interval), args.half_close);
     let inbound = Inbound::new(check, output);
     let (endpoint, retries) = (args.to, args.retry);
-    if matches!(endpoint, Endpoint::Udp(_)) {
+    if is_udp {
         return Volley::Datagrams(DatagramVolley::new(
             endpoint, options, outbound, inbound, flight, retries,
         ));

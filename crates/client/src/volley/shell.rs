@@ -63,7 +63,11 @@ struct Shell {
 
 impl Shell {
     fn new(args: ShellArgs, editor: LineEditor, link: Link) -> Self {
-        let check = if args.no_check { Check::Nothing } else { Check::Due };
+        let check = match (args.no_check, args.terms.greets()) {
+            (true, _) => Check::Nothing,
+            (false, true) => Check::Due { otherwise: "" },
+            (false, false) => Check::Due { otherwise: "if it answers something else: --no-check" },
+        };
         let stdout = Stdout::default();
         Self { args, editor, link, check, stdout, replies: 0, wrong: 0, lost: 0 }
     }
@@ -136,7 +140,9 @@ impl Shell {
             Verdict::Unchecked => None,
             Verdict::Wrong(wrong) => {
                 self.wrong += 1;
-                tell(&wrong.why);
+                // What to try need not be said again.
+                let why = if self.wrong == 1 { wrong.message() } else { wrong.why };
+                tell(&why);
                 stderr::show(dump::comparison(wrong.due.as_ref(), &arrival.payload));
                 return Ok(());
             }

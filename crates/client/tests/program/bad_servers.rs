@@ -233,16 +233,17 @@ async fn bytes_without_an_end() {
 
 #[tokio::test]
 async fn other_bytes_and_too_many_replies() {
-    for arguments in [&[][..], &["--no-hello"]] {
+    let own = " (if it answers something else: --expect, or --no-check)";
+    for (arguments, hint) in [(&[][..], ""), (&["--no-hello"], own)] {
         let ended = sent_to(Bad::Corrupts, arguments).await;
-        let told = "\
-reply 1 is not its frame: 5 bytes sent, 5 received, different from byte 0 on
+        let shown = "
   expected  00000000  68 65 6c 6c 6f                                   |hello|
             00000005
   received  00000000  48 45 4c 4c 4f                                   |HELLO|
             00000005
 volley: wrong replies: 1 of 2";
-        ended.failed_after("world\n", 1, told);
+        let why = "reply 1 is not its frame: 5 bytes sent, 5 received, different from byte 0 on";
+        ended.failed_after("world\n", 1, &format!("{why}{hint}{shown}"));
         let three = b"\0\0\0\x05hello\0\0\0\x05world\0\0\0\x01!";
         let ended = sent_to(Bad::Answers(three), arguments).await;
         let told = "the server broke the protocol: a reply of 1 bytes while none was awaited";

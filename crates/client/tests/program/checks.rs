@@ -2,7 +2,7 @@
 
 use volley_proto::{Reason, ReplyKind};
 
-use crate::scripted::{Peer, play};
+use crate::scripted::{Peer, play, receipt};
 use crate::{Ended, program, run, run_with, send};
 
 /// `volley send` with these arguments to a server that makes `PONG` of every frame.
@@ -38,6 +38,64 @@ reply 1 does not match /^PING/
             00000004
 volley: wrong replies: 1 of 1";
     pongs(&["--expect", "/^PING/", "PING"]).await.failed(1, told);
+}
+
+/// What a command says of a server without HELLO that answers each frame so.
+async fn said_of(answer: fn(&[u8]) -> Vec<u8>, arguments: &[&str]) -> String {
+    let server = async |mut peer: Peer| {
+        while let Some(payload) = peer.payload_or_end().await {
+            peer.reply(&answer(&payload)).await;
+        }
+    };
+    let ended = play(server, async |to| {
+        run(program().args(arguments).args(["--no-hello", "--to", &to.to_string()])).await
+    })
+    .await;
+    assert_ne!(ended.code, Some(0), "{arguments:?} {ended:?}");
+    String::from_utf8(ended.stdout).unwrap() + &ended.stderr
+}
+
+/// Without HELLO nothing but the replies tells which kind a server sends.
+#[tokio::test]
+async fn a_reply_of_the_other_kind_is_told_with_what_to_ask_for() {
+    let receipts = |payload: &[u8]| receipt(payload, 1, payload.len() as u64).encode().to_vec();
+    let echoes = |payload: &[u8]| payload.to_vec();
+    let commands: [(&[&str], &str, &str); 3] = [
+        (
+            &["send", "hello"],
+            "from byte 0 on (it is a receipt: try --reply ack)\n",
+            " (if it sends echoes: --reply echo)\n",
+        ),
+        (
+            &["wait", "--timeout", "200ms"],
+            "from byte 0 on (it is a receipt: try --reply ack)\n",
+            " (if it sends echoes: --reply echo)\n",
+        ),
+        (
+            &["ping", "-c", "1", "-W", "25"],
+            "seq=1 corrupt: a receipt, not an echo (try --reply ack)\n",
+            "seq=1 corrupt: an echo, not a receipt (try --reply echo)\n",
+        ),
+    ];
+    for (command, of_receipts, of_echoes) in commands {
+        let said = said_of(receipts, command).await;
+        assert!(said.contains(of_receipts), "{said}");
+        let said = said_of(echoes, &[command, &["--reply", "ack"]].concat()).await;
+        assert!(said.contains(of_echoes), "{said}");
+    }
+}
+
+/// And not at each wrong reply again.
+#[tokio::test]
+async fn a_server_that_answers_something_else_is_told_with_how_to_take_it() {
+    let pongs = |_: &[u8]| b"+PONG".to_vec();
+    let said = said_of(pongs, &["send", "PING", "PING"]).await;
+    let hint = "from byte 0 on (if it answers something else: --expect, or --no-check)\n";
+    assert_eq!((said.matches(hint).count(), said.matches("--no-check").count()), (1, 1), "{said}");
+    // What begins as the frame does is damaged.
+    let damages = |payload: &[u8]| [payload, b"!"].concat();
+    let said = said_of(damages, &["send", "PING"]).await;
+    assert!(!said.contains("--no-check"), "{said}");
 }
 
 #[tokio::test]

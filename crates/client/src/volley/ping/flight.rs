@@ -70,6 +70,17 @@ pub(crate) enum Damage {
     Crc32c { sent: u32, received: u32 },
     #[error("a receipt that counts {received} bytes in all, not {sent}")]
     Total { sent: u64, received: u64 },
+    /// The server answers otherwise than is expected of it.
+    #[error("{} (try --reply {received})", other(*received))]
+    Kind { received: ReplyKind },
+}
+
+/// What came is of this kind, and should be of the other one.
+const fn other(received: ReplyKind) -> &'static str {
+    match received {
+        ReplyKind::Echo => "an echo, not a receipt",
+        ReplyKind::Ack => "a receipt, not an echo",
+    }
 }
 
 impl Flight {
@@ -107,7 +118,16 @@ impl Flight {
             ReplyKind::Ack => match Receipt::parse(payload) {
                 Ok(receipt) if self.has_numbers => self.land_receipt(receipt, now),
                 Ok(receipt) => self.land_lone_receipt(receipt, now),
-                Err(error) => self.land_damaged(payload.len(), |_| Damage::Receipt(error)),
+                Err(error) => {
+                    let payloads = self.payloads.clone();
+                    self.land_damaged(payload.len(), |ping| {
+                        if payloads.is(ping.seq, payload) {
+                            Damage::Kind { received: ReplyKind::Echo }
+                        } else {
+                            Damage::Receipt(error)
+                        }
+                    })
+                }
             },
         }
     }
@@ -119,6 +139,10 @@ impl Flight {
         }
         if let Some(ping) = self.answered.iter().rev().find(|ping| is(ping)) {
             return ping.again(now);
+        }
+        if Receipt::parse(payload).is_ok() {
+            let damage = Damage::Kind { received: ReplyKind::Ack };
+            return self.land_damaged(payload.len(), |_| damage);
         }
         let payloads = self.payloads.clone();
         self.land_damaged(payload.len(), |ping| Damage::Echo {
@@ -412,8 +436,19 @@ mod tests {
         let wrong = Receipt { seq: 9, ..test.receipt(3) }.encode();
         assert_eq!(test.land(&wrong, 5), Landing::Stray { len: Receipt::LEN });
 
-        let damage = Damage::Receipt(ReceiptError::Length { len: LEN });
-        assert_eq!(test.echo(3, 5), Landing::Corrupt { seq: 3, damage });
+        let damage = Damage::Receipt(ReceiptError::Length { len: 3 });
+        assert_eq!(test.land(b"???", 5), Landing::Corrupt { seq: 3, damage });
+    }
+
+    #[test]
+    fn a_reply_of_the_other_kind_is_told_as_one() {
+        let mut test = Test::new(ReplyKind::Ack);
+        let damage = Damage::Kind { received: ReplyKind::Echo };
+        assert_eq!(test.echo(1, 5), Landing::Corrupt { seq: 1, damage });
+        let mut test = Test::new(ReplyKind::Echo);
+        let receipt = test.receipt(1).encode();
+        let damage = Damage::Kind { received: ReplyKind::Ack };
+        assert_eq!(test.land(&receipt, 5), Landing::Corrupt { seq: 1, damage });
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use volley_client::{Arrival, Error, Receiver};
 
 use super::flight::Flight;
 use super::output::Output;
-use crate::check::{Check, Verdict, Wrong};
+use crate::check::{Check, Verdict};
 use crate::failure::{Failure, tell};
 use crate::{dump, stderr};
 
@@ -61,7 +62,7 @@ impl<'a> Inbound<'a> {
 
     /// Whether a reply must be what docs/PROTOCOL.md says.
     pub(super) const fn is_strict(&self) -> bool {
-        matches!(self.check, Check::Due)
+        matches!(self.check, Check::Due { .. })
     }
 
     /// Whether whoever read stdout has gone.
@@ -172,7 +173,9 @@ impl<'a> Inbound<'a> {
         if let Verdict::Wrong(wrong) = &verdict {
             self.tally.wrong += 1;
             if self.tally.wrong <= SHOWN {
-                show_wrong(number, arrival, wrong);
+                // What to try need not be said again.
+                let why = if self.tally.wrong == 1 { wrong.message() } else { wrong.why.clone() };
+                show_wrong(number, arrival, &why, wrong.due.as_ref());
             }
         }
         self.output.print(number, arrival, &verdict);
@@ -198,13 +201,13 @@ impl<'a> Inbound<'a> {
 }
 
 /// Tells of a wrong reply on stderr: what should have come, and what came.
-fn show_wrong(number: u64, arrival: &Arrival, wrong: &Wrong) {
+fn show_wrong(number: u64, arrival: &Arrival, why: &str, due: Option<&Bytes>) {
     // A reply is numbered on its connection. After another try that is not where its frame stands
     // in the input.
     if number == arrival.seq {
-        tell(&wrong.why);
+        tell(why);
     } else {
-        tell(&format!("frame {number}: {}", wrong.why));
+        tell(&format!("frame {number}: {why}"));
     }
-    stderr::show(dump::comparison(wrong.due.as_ref(), &arrival.payload));
+    stderr::show(dump::comparison(due, &arrival.payload));
 }
