@@ -273,21 +273,20 @@ async fn what_is_longer_than_the_server_takes_is_never_sent() {
     let directory = TempDir::new().unwrap();
     let file = write(&directory, "file", b"sixsix");
     let path = file.trim_start_matches('@');
-    let cases: [(&[&str], &[u8], String); 7] = [
-        (&[], b"sixsix", "line 1 of stdin is longer".to_owned()),
-        (&["--input", "nul"], b"sixsix\0", "frame 1 of stdin is longer".to_owned()),
-        (&["--input", "frames"], b"\0\0\0\x06sixsix", "frame 1 of stdin is longer".to_owned()),
-        (&["--input", "hex"], b"000102030405", "line 1 of stdin is longer".to_owned()),
-        (&["--input", "base64"], b"c2l4c2l4", "line 1 of stdin is longer".to_owned()),
-        (&["--input", "raw"], b"sixsix", "stdin is longer".to_owned()),
-        (&[&file], b"", format!("{path} is longer")),
+    let (chunk, raw) = (" (--chunk 4 splits it)", " (--input raw --chunk 4 splits it)");
+    let cases: [(&[&str], &[u8], &str, &str); 7] = [
+        (&[], b"sixsix", "line 1 of stdin", raw),
+        (&["--input", "nul"], b"sixsix\0", "frame 1 of stdin", raw),
+        (&["--input", "frames"], b"\0\0\0\x06sixsix", "frame 1 of stdin", ""),
+        (&["--input", "hex"], b"000102030405", "line 1 of stdin", ""),
+        (&["--input", "base64"], b"c2l4c2l4", "line 1 of stdin", ""),
+        (&["--input", "raw"], b"sixsix", "stdin", chunk),
+        (&[&file], b"", path, chunk),
     ];
-    for (arguments, input, what) in cases {
+    for (arguments, input, what, hint) in cases {
         let (answered, told) = bad(5, arguments, input).await;
         assert_eq!(answered, 0);
-        let whole = !what.contains(" of ");
-        let hint = if whole { " (--chunk 4 splits it)" } else { "" };
-        assert_eq!(told, format!("{what} than the 5 bytes that the server takes{hint}"));
+        assert_eq!(told, format!("{what} is longer than the 5 bytes that the server takes{hint}"));
     }
     let (answered, told) = bad(5, &["--chunk", "6"], b"x").await;
     let expected = "--chunk of 6 bytes is more than the 5 that the server takes";

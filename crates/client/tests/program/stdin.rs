@@ -208,7 +208,8 @@ async fn a_line_of_just_the_limit_is_sent_and_a_longer_one_is_named() {
     for last in [&b"sixsix"[..], b"sixsix\n", b"much longer than that\nx\n"] {
         let input = [b"fives\n\n", last].concat();
         let ended = play(server, async |to| run_with(&mut send(&to), &input).await).await;
-        let message = "line 3 of stdin is longer than the 5 bytes that the server takes";
+        let message = "line 3 of stdin is longer than the 5 bytes that the server takes \
+                       (--input raw --chunk 4 splits it)";
         ended.failed_after("fives\n\n", 65, message);
     }
 }

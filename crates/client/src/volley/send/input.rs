@@ -109,7 +109,8 @@ impl Input {
             self.next += 1;
             match origin {
                 Origin::Frame { place, payload } if payload.len() > max => {
-                    let error = InputError::TooLong { place: place.clone(), max };
+                    let place = place.clone();
+                    let error = InputError::TooLong { place, max, split_by: None };
                     self.end();
                     return Err(error.into());
                 }

@@ -16,8 +16,16 @@ pub(crate) enum InputError {
     Missing { path: PathBuf, source: io::Error },
     #[error("cannot read {place}: {source}")]
     Read { place: Place, source: io::Error },
-    #[error("{place} is longer than the {max} bytes that the server takes{}", hint_to_split(place, *max))]
-    TooLong { place: Place, max: usize },
+    #[error(
+        "{place} is longer than the {max} bytes that the server takes{}",
+        hint(*split_by, *max)
+    )]
+    TooLong {
+        place: Place,
+        max: usize,
+        /// The flags with which it would be split, before the size, if there are some.
+        split_by: Option<&'static str>,
+    },
     #[error("--chunk of {size} bytes is more than the {max} that the server takes")]
     ChunkTooLong { size: usize, max: usize },
     #[error("{place} is cut off: {have} of {needs} bytes")]
@@ -70,12 +78,10 @@ impl fmt::Display for Place {
 /// The most that a hint proposes to split a stream into, in bytes.
 const CHUNK: usize = 64 << 10;
 
-/// What to do about a whole stream that is too long for a frame.
-fn hint_to_split(place: &Place, max: usize) -> String {
-    match (place, max.min(CHUNK).checked_ilog2()) {
-        (Place::Stdin | Place::File(_), Some(power)) => {
-            format!(" (--chunk {} splits it)", format_bytes(1 << power))
-        }
+/// What to do about something that is too long for a frame.
+fn hint(split_by: Option<&str>, max: usize) -> String {
+    match (split_by, max.min(CHUNK).checked_ilog2()) {
+        (Some(flags), Some(power)) => format!(" ({flags} {} splits it)", format_bytes(1 << power)),
         _ => String::new(),
     }
 }

@@ -202,7 +202,13 @@ impl<R: Read> Frames<R> {
     }
 
     fn too_long(&self) -> InputError {
-        InputError::TooLong { place: self.piece(), max: self.max }
+        let split_by = match self.split {
+            Split::Whole => Some("--chunk"),
+            Split::Lines | Split::Nul => Some("--input raw --chunk"),
+            // In pieces they would stand for something else.
+            Split::Chunks { .. } | Split::Frames | Split::Hex | Split::Base64 => None,
+        };
+        InputError::TooLong { place: self.piece(), max: self.max, split_by }
     }
 
     fn cut_off(&self, have: usize, needs: usize) -> InputError {
@@ -286,8 +292,12 @@ mod tests {
                 None,
             );
         }
-        let too_long =
-            |name| format!("{name} 2 of stdin is longer than the 6 bytes that the server takes");
+        let too_long = |name| {
+            format!(
+                "{name} 2 of stdin is longer than the 6 bytes that the server takes (--input raw \
+                 --chunk 4 splits it)"
+            )
+        };
         check(Split::Lines, b"a\nsevenxx\nb", &["a"], Some(&too_long("line")));
         check(Split::Nul, b"a\0sevenxx", &["a"], Some(&too_long("frame")));
     }
