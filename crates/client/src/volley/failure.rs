@@ -82,6 +82,7 @@ impl Failure {
     pub(crate) fn message(&self) -> String {
         match self {
             Self::Client(error) => with_hint(error),
+            Self::Deadline { .. } => format!("{self} (try a longer --deadline)"),
             _ => self.to_string(),
         }
     }

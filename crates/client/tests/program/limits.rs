@@ -20,7 +20,8 @@ async fn the_deadline_says_how_far_it_came() {
     };
     let arguments = ["--deadline", "300ms", "a", "b", "c"];
     let ended = play(server, async |to| run(send(&to).args(arguments)).await).await;
-    ended.failed_after("a\n", 75, "not done within 300ms: 1 answered, 2 without a reply");
+    let told = "not done within 300ms: 1 answered, 2 without a reply (try a longer --deadline)";
+    ended.failed_after("a\n", 75, told);
 }
 
 #[tokio::test]
@@ -33,7 +34,8 @@ async fn the_deadline_also_holds_for_the_connection() {
         ended
     })
     .await;
-    ended.failed(75, &format!("not done within 300ms: no connection to {to}"));
+    let told = format!("not done within 300ms: no connection to {to} (try a longer --deadline)");
+    ended.failed(75, &told);
 }
 
 /// What takes longer is told of with the time that it may take.
