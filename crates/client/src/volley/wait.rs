@@ -8,8 +8,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, timeout_at};
 use volley_cli::{Exit, format_duration, parse_timeout};
 use volley_client::flags::{Approach, ConnectFlags};
-use volley_client::{Arrival, Connection, Datagrams, Error, Options, Sent};
-use volley_proto::{Endpoint, Receipt};
+use volley_client::{Arrival, Connection, Datagrams, Error, Mismatch, Options, Sent};
+use volley_proto::{Endpoint, Receipt, ReplyKind};
 
 use crate::args::HELP;
 use crate::backoff::Backoff;
@@ -157,9 +157,12 @@ impl<'a> Wait<'a> {
         let mut options = terms.options("volley wait", limit);
         self.approach.apply(&mut options);
         if matches!(self.target, Endpoint::Udp(_)) {
-            return match timeout_at(end, exchange_datagram(self.target, &options)).await {
-                Ok(exchanged) => Ok(exchanged?),
-                Err(_) => Err(Error::TimedOut { seq: 1, after: limit, part: None }.into()),
+            let mut wrong = None;
+            let exchange = exchange_datagram(self.target, &options, &mut wrong);
+            return match (timeout_at(end, exchange).await, wrong) {
+                (Ok(exchanged), _) => Ok(exchanged?),
+                (Err(_), Some(mismatch)) => Err(Error::Mismatch(mismatch).into()),
+                (Err(_), None) => Err(Error::TimedOut { seq: 1, after: limit, part: None }.into()),
             };
         }
         let mut connection = Connection::connect(self.target, &options).await?;
@@ -177,16 +180,24 @@ impl<'a> Wait<'a> {
     }
 }
 
-/// Sends a datagram and awaits the right reply to it. What else comes may be to an earlier attempt.
-async fn exchange_datagram(target: &Endpoint, options: &Options) -> Result<(), Error> {
+/// Sends a datagram and awaits the right reply to it. What else comes may be to an earlier attempt;
+/// `wrong` is the last of that.
+async fn exchange_datagram(
+    target: &Endpoint,
+    options: &Options,
+    wrong: &mut Option<Mismatch>,
+) -> Result<(), Error> {
     let mut socket = Datagrams::open(target, options).await?;
     let payload = Bytes::from_static(DATAGRAM);
     socket.send(&payload).await?;
+    // The receipt for a datagram has no number.
+    let seq = u64::from(options.reply == ReplyKind::Echo);
     loop {
         let received = Bytes::copy_from_slice(socket.receive().await?);
-        let sent = Sent { seq: 0, total: payload.len() as u64, payload: payload.clone() };
-        if Arrival::new(sent, &received, options.reply, Duration::ZERO).check().is_ok() {
-            return Ok(());
+        let sent = Sent { seq, total: payload.len() as u64, payload: payload.clone() };
+        match Arrival::new(sent, &received, options.reply, Duration::ZERO).check() {
+            Ok(_) => return Ok(()),
+            Err(mismatch) => *wrong = Some(mismatch),
         }
     }
 }

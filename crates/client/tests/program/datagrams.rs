@@ -21,6 +21,16 @@ impl Server {
         (room, from)
     }
 
+    /// Answers every datagram with its receipt.
+    async fn acknowledge(&self) {
+        loop {
+            let (payload, from) = self.next().await;
+            let mut receipt = Vec::new();
+            DatagramReply::to(&payload, ReplyKind::Ack, 1).unwrap().encode(&mut receipt);
+            self.0.send_to(&receipt, from).await.unwrap();
+        }
+    }
+
     async fn echo(&self, count: usize) {
         for _ in 0..count {
             let (payload, from) = self.next().await;
@@ -131,15 +141,7 @@ async fn a_wrong_reply_is_shown_beside_the_right_one() {
 
 #[tokio::test]
 async fn receipts_are_for_one_datagram_each() {
-    let server = async |server: Server| {
-        loop {
-            let (payload, from) = server.next().await;
-            let reply = DatagramReply::to(&payload, ReplyKind::Ack, 1).unwrap();
-            let mut bytes = Vec::new();
-            reply.encode(&mut bytes);
-            server.0.send_to(&bytes, from).await.unwrap();
-        }
-    };
+    let server = async |server: Server| server.acknowledge().await;
     let frames = ["x".repeat(32), "y".repeat(100)];
     let ack = async |to| run(send(&to, "25s").args(["--reply", "ack"]).args(&frames)).await;
     let ended = against(server, ack).await;
@@ -218,6 +220,19 @@ async fn ping(server: impl AsyncFnOnce(Server), arguments: &[&str]) -> Ended {
         Ended { stdout: stdout.into_bytes(), ..ended }
     })
     .await
+}
+
+/// Nothing else tells of its default.
+#[tokio::test]
+async fn wait_tells_of_a_listener_that_answers_with_receipts() {
+    let server = async |server: Server| server.acknowledge().await;
+    let wait = async |to: Endpoint| {
+        run(program().args(["wait", "--timeout", "300ms", &to.to_string()])).await
+    };
+    let ended = against(server, wait).await;
+    let told = "reply 1 is not its frame: 32 bytes sent, 32 received, different from byte 0 on \
+                (it is a receipt: try --reply ack)\n";
+    assert!(ended.code == Some(75) && ended.stderr.ends_with(told), "{ended:?}");
 }
 
 #[tokio::test]
