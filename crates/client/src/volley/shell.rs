@@ -119,7 +119,8 @@ impl Shell {
             Err(failure) => {
                 self.lost += 1;
                 let after = millis(start.elapsed());
-                tell(&format!("{} ({after})", failure.message()));
+                // As behind a reply.
+                tell(&format!("{}  {after}", failure.message()));
                 Ok(())
             }
         }

@@ -326,6 +326,24 @@ async fn a_frame_that_is_too_long_is_not_sent() {
 }
 
 #[tokio::test]
+async fn an_error_has_its_time_behind_it_as_a_reply_has() {
+    let home = tempfile::tempdir().unwrap();
+    let server = async |mut peer: Peer| {
+        peer.greet(ReplyKind::Echo).await;
+        peer.until_closed().await;
+    };
+    play(server, async |to| {
+        let arguments = ["shell", "--timeout", "300ms", "--to", &to.to_string()];
+        let mut terminal = Terminal::start(&home, &arguments);
+        terminal.line("hello").await;
+        terminal.until_shown("within 300ms (try a longer --timeout)  ").await;
+        assert_eq!(terminal.leave().await, Some(1));
+        assert!(terminal.shown().contains(" ms\n"), "{}", terminal.shown());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn without_a_server_there_is_no_prompt() {
     let home = tempfile::tempdir().unwrap();
     let (listener, to) = listen().await;
