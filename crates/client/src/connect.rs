@@ -399,8 +399,8 @@ fn read_welcome(
         Some(Err(CodecError::Io(error))) if error.kind() != io::ErrorKind::ConnectionReset => {
             Err(Error::Io { answered: 0, outstanding: 0, source: error })
         }
-        None | Some(Err(_)) => match sent {
-            Ok(()) => no_welcome("a close"),
+        end @ (None | Some(Err(_))) => match sent {
+            Ok(()) => no_welcome(if end.is_none() { "a close" } else { "a reset" }),
             Err(source) => Err(Error::Send { source }),
         },
     }

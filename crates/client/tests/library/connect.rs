@@ -239,7 +239,7 @@ async fn a_server_that_closes_at_hello_may_not_know_it() {
         peer.reset();
     };
     let error = failure(resetting, &patient()).await;
-    assert!(matches!(error, Error::NoWelcome { answer: "a close" }), "{error:?}");
+    assert!(matches!(error, Error::NoWelcome { answer: "a reset" }), "{error:?}");
 }
 
 #[tokio::test]

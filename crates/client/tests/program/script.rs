@@ -343,6 +343,12 @@ async fn a_server_that_does_not_know_hello_is_told_with_what_to_try() {
                 (leave `hello` out)";
     ended.await.failed_at("1:1", 76, &format!("      hello\n      {told}\n"));
     let ended = talk("hello\n", async |mut peer: Peer| {
+        peer.hello().await;
+        peer.reset();
+    });
+    let told = told.replace("a close", "a reset");
+    ended.await.failed_at("1:1", 76, &format!("      hello\n      {told}\n"));
+    let ended = talk("hello\n", async |mut peer: Peer| {
         let (head, body) = peer.frame().await;
         peer.write(&head.to_be_bytes()).await;
         peer.write(&body).await;

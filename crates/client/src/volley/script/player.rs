@@ -191,7 +191,7 @@ impl<'a> Player<'a> {
             Some(Ok(Incoming::Control(control))) => return Err(control_came(control)),
             Some(Ok(Incoming::Reply(_))) => "a data frame",
             Some(Ok(Incoming::Close)) => "a close",
-            Some(Err(Error::Io { source, .. })) if is_reset(&source) => "a close",
+            Some(Err(Error::Io { source, .. })) if is_reset(&source) => "a reset",
             Some(Err(error)) => return Err(error.into()),
             None => {
                 let within = format_duration(longest);

@@ -87,7 +87,7 @@ fn may_pass(failure: &Failure) -> bool {
         // One that is no fault of TLS.
         Error::Io { .. } | Error::Send { .. } => exit(error) == Exit::Failure,
         // A proxy without its server behind it ends like one that does not know HELLO.
-        Error::NoWelcome { answer: "a close" } => true,
+        Error::NoWelcome { answer: "a close" | "a reset" } => true,
         error => exit(error) == Exit::TryAgain,
     }
 }
