@@ -110,7 +110,7 @@ pub enum Error {
         reason: Reason,
     },
     /// The server closed while replies were awaited.
-    #[error("the server closed the connection: {}{}", books(*answered, *outstanding), came(*part))]
+    #[error("the server closed the connection{}{}", when(*answered, *outstanding), came(*part))]
     Closed {
         /// How many data frames were answered.
         answered: u64,
@@ -220,6 +220,14 @@ fn came(part: Option<Part>) -> String {
     part.map_or_else(String::new, |Part { have, needs }| {
         format!(", but for {have} of {needs} bytes of it")
     })
+}
+
+/// What a close means for the frames of its connection, behind what is said of it.
+fn when(answered: u64, outstanding: u64) -> String {
+    match (answered, outstanding) {
+        (0, 0) => " before any frame was sent".to_owned(),
+        _ => format!(": {}", books(answered, outstanding)),
+    }
 }
 
 /// What a lost connection means for its frames.
