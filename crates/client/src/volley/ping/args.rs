@@ -26,8 +26,8 @@ Examples:
   volley ping -c 10 -w 15 -q server:9  for scripts: all 10 must be answered
   volley ping --json server:7007       an object per line, for programs", after_help = "\
 Exit codes:
-  0         every target answered, and with nothing but what was sent; with -c
-            and -w, every ping
+  0         every target answered, and with nothing but what was sent: one ping,
+            or all of them if both -c and -w are given
   1         a target did not
   2         wrong usage, a name that is not found, a stdout that is not written
   130, 143  ended by SIGINT, SIGTERM; the summary is printed
