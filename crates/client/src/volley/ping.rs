@@ -34,7 +34,7 @@ use tokio::task::JoinSet;
 use volley_client::flags::Approach;
 
 pub(crate) use self::args::PingArgs;
-use self::board::Board;
+use self::board::{Board, OTHER_ERROR};
 use self::event::{Report, reporters};
 use self::payload::Payloads;
 use self::target::Target;
@@ -44,7 +44,11 @@ use crate::signals::Signals;
 pub(crate) async fn run(args: PingArgs, mut signals: Signals) -> Result<(), Failure> {
     let mut quit = signal(SignalKind::quit()).map_err(|source| Failure::Setup { source })?;
     args.check_framing()?;
-    let approach = args.connect_flags.approach(args.targets.iter(), tell)?;
+    let approach = args.connect_flags.approach(args.targets.iter(), tell);
+    let approach = approach.map_err(|error| {
+        Failure::from(error).report();
+        Failure::Told(OTHER_ERROR)
+    })?;
     let args = Arc::new(args);
     let (mut tasks, mut reports) = start(&args, &approach);
     let mut board = Board::new(args);

@@ -40,6 +40,7 @@ Examples:
 Exit codes:
   0         every target has answered a frame rightly
   2         wrong usage
+  65, 66    a certificate or key cannot be used; its file is missing
   75        --timeout was over before; stderr says what each target did last
   130, 143  ended by SIGINT, SIGTERM")]
 pub(crate) struct WaitArgs {

@@ -193,8 +193,6 @@ async fn files_of_no_use_are_told_before_anything_is_tried() {
     set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
     let other = authority.write("other.pem", &authority.issue(&["other"]).key_pem());
     set_permissions(&other, Permissions::from_mode(0o600)).unwrap();
-    // Nobody is there.
-    let to = "tls://127.0.0.1:1".parse().unwrap();
     let (cert, key, other) =
         (cert.to_str().unwrap(), key.to_str().unwrap(), other.to_str().unwrap());
     let cases: [(i32, &[&str], String); 5] = [
@@ -209,10 +207,15 @@ async fn files_of_no_use_are_told_before_anything_is_tried() {
         (2, &["--server-name", "a b"], "`a b` is neither a DNS name nor an IP address".to_owned()),
     ];
     for (code, flags, message) in cases {
-        let ended = within(run(send(&to).args(flags).arg("x"))).await;
-        assert_eq!(ended.code, Some(code), "{ended:?}");
-        assert!(ended.stderr.contains(&message), "{ended:?}");
-        assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+        // ping(8) has no code for it.
+        for (command, code) in [("send", code), ("wait", code), ("shell", code), ("ping", 2)] {
+            let mut volley = program();
+            volley.arg(command).args(["--to", "tls://127.0.0.1:1"]).args(flags);
+            let ended = within(run(&mut volley)).await;
+            assert_eq!(ended.code, Some(code), "{command}: {ended:?}");
+            assert!(ended.stderr.contains(&message), "{command}: {ended:?}");
+            assert_eq!(ended.stderr.lines().count(), 1, "{command}: {ended:?}");
+        }
     }
 }
 

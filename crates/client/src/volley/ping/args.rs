@@ -29,7 +29,8 @@ Exit codes:
   0         every target answered, and with nothing but what was sent: one ping,
             or all of them if both -c and -w are given
   1         a target did not
-  2         wrong usage, a name that is not found, a stdout that is not written
+  2         wrong usage, a name that is not found, a certificate or key that
+            cannot be used, a stdout that is not written
   130, 143  ended by SIGINT, SIGTERM; the summary is printed
 
 Signals:

@@ -21,7 +21,7 @@ use crate::stdout::Stdout;
 const AFTER_SIGNAL: Duration = Duration::from_millis(100);
 
 /// What ping(8) exits with for all that is neither a reply nor the lack of one.
-const OTHER_ERROR: Exit = Exit::Usage;
+pub(crate) const OTHER_ERROR: Exit = Exit::Usage;
 
 /// Why no more events are listened for.
 pub(crate) enum End {

@@ -30,6 +30,7 @@ Exit codes:
   0         every reply was right
   1         a reply was wrong, or never came
   2         wrong usage
+  65, 66    a certificate or key cannot be used; its file is missing
   68, 69    at the start a name was not found; cannot connect
   75        at the start the server did not answer in time
   76        at the start the server broke the protocol
