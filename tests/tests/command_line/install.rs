@@ -28,13 +28,14 @@ fn programs() -> TempDir {
     folder
 }
 
+/// Run by somebody whose files are for himself alone.
 fn install(bin: &Path, destination: &Path) -> Command {
     let mut command = other("sh");
-    command.arg(script()).args([bin, destination]);
+    command.args(["-c", "umask 077; exec sh \"$@\"", "sh"]).arg(script()).args([bin, destination]);
     command
 }
 
-/// All files below a folder, with what may be done with them.
+/// All files below a folder, with what may be done with them. Folders are for everybody.
 fn tree(folder: &Path) -> BTreeSet<(String, u32)> {
     let mut files = BTreeSet::new();
     let mut folders = vec![folder.to_owned()];
@@ -43,6 +44,7 @@ fn tree(folder: &Path) -> BTreeSet<(String, u32)> {
             let entry = entry.unwrap();
             let metadata = entry.metadata().unwrap();
             if metadata.is_dir() {
+                assert_eq!(metadata.permissions().mode() & 0o777, 0o755, "{:?}", entry.path());
                 folders.push(entry.path());
             } else {
                 let path = entry.path().strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
@@ -133,6 +135,19 @@ async fn wrong_usage_installs_nothing() {
     assert_eq!(ended.code, Some(66));
     assert!(ended.stderr.contains("/volleyd: build it first"), "{}", ended.stderr);
     assert_eq!(tree(destination.path()), BTreeSet::new());
+}
+
+#[tokio::test]
+async fn a_program_that_fails_is_told_by_the_exit_code() {
+    let (bin, destination) = (programs(), tempfile::tempdir().unwrap());
+    let volley = bin.path().join("volley");
+    let real = fs::read_to_string(&volley).unwrap();
+    for flag in ["--generate", "--help"] {
+        let fails = format!("#!/bin/sh\n[ \"$1\" = {flag} ] && exit 70\n");
+        fs::write(&volley, real.replace("#!/bin/sh\n", &fails)).unwrap();
+        let ended = run(&mut install(bin.path(), destination.path()), b"").await;
+        assert_eq!(ended.code, Some(70), "{flag}: {ended:?}");
+    }
 }
 
 #[tokio::test]
