@@ -41,6 +41,7 @@ async fn no_table_is_broken_in_a_narrow_terminal() {
     for line in command_lines().await {
         let [narrow, wide] =
             [help(&line, "--help", "80").await, help(&line, "--help", "100").await];
+        assert!(!tables(&wide).is_empty(), "{line:?}");
         assert_eq!(tables(&narrow), tables(&wide), "{line:?}");
         assert!(wide.lines().all(|line| line.chars().count() <= 100), "{wide}");
     }
