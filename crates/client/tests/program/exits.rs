@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use volley_proto::{MaxFrame, Reason, ReplyKind};
 
-use crate::scripted::{Peer, listen, play, receipt, within};
+use crate::scripted::{Peer, echo, listen, play, receipt, within};
 use crate::{Ended, Running, program, run, run_with, send, send_within};
 
 /// What is to be tried next where another connection may fare better.
@@ -326,13 +326,8 @@ async fn a_reply_that_never_comes_is_given_up_within_the_timeout() {
 
 #[tokio::test]
 async fn a_timeout_longer_than_all_time_is_taken() {
-    let server = async |mut peer: Peer| {
-        peer.greet(ReplyKind::Echo).await;
-        peer.echo_all().await;
-    };
     let ended =
-        play(server, async |to| run(send_within("18446744073709551615s", &to).arg("x")).await)
-            .await;
+        play(echo, async |to| run(send_within("18446744073709551615s", &to).arg("x")).await).await;
     ended.printed("x\n");
 }
 

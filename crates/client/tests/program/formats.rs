@@ -3,13 +3,8 @@
 use serde_json::{Value, json};
 use volley_proto::{MaxFrame, ReplyKind};
 
-use crate::scripted::{Peer, play, receipt};
+use crate::scripted::{Peer, echo, play, receipt};
 use crate::{Ended, run, run_with, send, send_within};
-
-async fn echo(mut peer: Peer) {
-    peer.greet(ReplyKind::Echo).await;
-    peer.echo_all().await;
-}
 
 /// What is printed of these lines' echoes in this format.
 async fn printed(format: &str, input: &[u8]) -> Vec<u8> {

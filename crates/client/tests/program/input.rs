@@ -6,7 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 use volley_proto::{MaxFrame, ReplyKind};
 
-use crate::scripted::{Peer, play, within};
+use crate::scripted::{Peer, echo, play, within};
 use crate::{Ended, Running, program, run, run_with, send};
 
 /// What came of `volley send` with these arguments and this input: the frames that a server got,
@@ -180,11 +180,7 @@ async fn a_frame_is_answered_before_the_next_one_is_written() {
         ("raw", [b"one", b"two"]),
     ];
     for (format, pieces) in written {
-        let server = async |mut peer: Peer| {
-            peer.greet(ReplyKind::Echo).await;
-            peer.echo_all().await;
-        };
-        play(server, async |to| {
+        play(echo, async |to| {
             let mut command = send(&to);
             command.args(["--input", format]);
             if format == "raw" {

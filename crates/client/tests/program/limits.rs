@@ -3,13 +3,8 @@
 use tokio::io::AsyncReadExt;
 use volley_proto::ReplyKind;
 
-use crate::scripted::{Peer, listen, play, within};
+use crate::scripted::{Peer, echo, listen, play, within};
 use crate::{Running, program, run, send, told_in_vain};
-
-async fn echo(mut peer: Peer) {
-    peer.greet(ReplyKind::Echo).await;
-    peer.echo_all().await;
-}
 
 #[tokio::test]
 async fn the_deadline_says_how_far_it_came() {

@@ -8,14 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use volley_proto::{MaxFrame, ReplyKind};
 
-use crate::scripted::{Peer, play, receipt, within};
+use crate::scripted::{Peer, echo, play, receipt, within};
 use crate::{Running, program, run, send, send_within};
-
-/// A server of echoes.
-async fn echo(mut peer: Peer) {
-    peer.greet(ReplyKind::Echo).await;
-    peer.echo_all().await;
-}
 
 #[tokio::test]
 async fn prints_an_echo_as_it_is_with_a_newline_behind_it() {

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use volley_proto::{Endpoint, MaxFrame, Reason, ReplyKind};
 
-use crate::scripted::{Peer, listen, play, receipt, within};
+use crate::scripted::{Peer, echo, listen, play, receipt, within};
 use crate::{Ended, Running, program, run, told_in_vain};
 
 /// `volley ping` that often, with a wait for replies that nothing comes near.
@@ -748,11 +748,7 @@ async fn sigquit_shows_how_it_stands() {
 
 #[tokio::test]
 async fn a_reader_that_goes_ends_it_quietly() {
-    let server = async |mut peer: Peer| {
-        peer.greet(ReplyKind::Echo).await;
-        peer.echo_all().await;
-    };
-    let ended = play(server, async |to| {
+    let ended = play(echo, async |to| {
         let mut command = program();
         command.args(["ping", "-i", "5ms", &to.to_string()]);
         let mut running = Running::start(&mut command);
@@ -769,11 +765,7 @@ async fn a_reader_that_goes_ends_it_quietly() {
 
 #[tokio::test]
 async fn a_stdout_that_cannot_be_written_is_another_error() {
-    let server = async |mut peer: Peer| {
-        peer.greet(ReplyKind::Echo).await;
-        peer.echo_all().await;
-    };
-    let ended = play(server, async |to| {
+    let ended = play(echo, async |to| {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         run(ping(1000, &[&to]).stdout(Stdio::from(full))).await
     })

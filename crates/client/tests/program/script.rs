@@ -12,7 +12,7 @@ use tokio::process::Command;
 use tokio::task::spawn_blocking;
 use volley_proto::{Endpoint, Reason, ReplyKind};
 
-use crate::scripted::{Peer, listen, play, receipt, within};
+use crate::scripted::{Peer, echo, listen, play, receipt, within};
 use crate::{Ended, Running, program, run, run_with};
 
 fn script(to: &Endpoint) -> Command {
@@ -259,10 +259,6 @@ async fn bytes_that_do_not_all_come_are_shown() {
 /// However they are taken, and whatever stands among them.
 #[tokio::test]
 async fn replies_that_are_taken_as_bytes_have_answered_their_frames() {
-    let echo = async |mut peer: Peer| {
-        peer.greet(ReplyKind::Echo).await;
-        peer.echo_all().await;
-    };
     let hello = "raw hex 8000000c 01 01 0001 0000000000000000 00000001 \"a\"";
     let welcome = "hex 8000000c 02 01 0001 0000000000100000";
     for pieces in [

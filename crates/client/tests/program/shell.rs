@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::Notify;
 use volley_proto::{Endpoint, MaxFrame, Reason, ReplyKind};
 
-use crate::scripted::{Peer, listen, play, receipt, within};
+use crate::scripted::{Peer, echo, listen, play, receipt, within};
 use crate::terminal::Terminal;
 use crate::{program, run_with};
 
@@ -35,11 +35,6 @@ fn start(home: &TempDir, to: &Endpoint, arguments: &[&str]) -> Terminal {
     let to = to.to_string();
     let arguments = [&["shell", "--timeout", "25s", "--to", &to], arguments].concat();
     Terminal::start(home, &arguments)
-}
-
-async fn echoes(mut peer: Peer) {
-    peer.greet(ReplyKind::Echo).await;
-    peer.echo_all().await;
 }
 
 /// Echoes frames as these, and gets no others.
@@ -78,7 +73,7 @@ async fn each_line_is_a_frame_and_its_reply_is_shown_with_its_time() {
 /// while a reply is awaited.
 #[tokio::test]
 async fn lines_that_come_at_once_are_sent_one_after_the_other() {
-    shell(&[], echoes, async |terminal| {
+    shell(&[], echo, async |terminal| {
         terminal.until_at("> ").await;
         terminal.keys("one\rtwo\rthree\r").await;
         for line in ["one", "two", "three"] {
@@ -122,7 +117,7 @@ async fn receipts_are_shown_in_words() {
 
 #[tokio::test]
 async fn bytes_that_cannot_be_typed_have_notations() {
-    shell(&["--input", "hex", "--output", "hex"], echoes, async |terminal| {
+    shell(&["--input", "hex", "--output", "hex"], echo, async |terminal| {
         terminal.line("0g").await;
         terminal.until_shown("volley: `g` at byte 2 is no hexadecimal digit").await;
         terminal.line("00 FF").await;
@@ -150,7 +145,7 @@ async fn a_reply_cannot_command_the_terminal() {
 
 #[tokio::test]
 async fn ctrl_c_gives_up_the_line_and_then_the_shell() {
-    shell(&[], echoes, async |terminal| {
+    shell(&[], echo, async |terminal| {
         terminal.keys("half a li").await;
         terminal.until_at("> half a li").await;
         terminal.keys(CTRL_C).await;
@@ -186,7 +181,7 @@ async fn ctrl_c_ends_the_wait_for_a_reply() {
 
 #[tokio::test]
 async fn a_signal_at_the_prompt_leaves_the_terminal_as_it_was() {
-    shell(&[], echoes, async |terminal| {
+    shell(&[], echo, async |terminal| {
         terminal.until_at("> ").await;
         assert!(!terminal.is_as_it_was());
         terminal.signal(Signal::TERM);
@@ -200,7 +195,7 @@ async fn a_signal_at_the_prompt_leaves_the_terminal_as_it_was() {
 async fn what_was_typed_is_remembered_but_for_what_begins_with_a_blank() {
     let home = tempfile::tempdir().unwrap();
     for (line, row) in [("first", "> first\nfirst  "), (" secret", ">  secret\n secret  ")] {
-        play(echoes, async |to| {
+        play(echo, async |to| {
             let mut terminal = start(&home, &to, &[]);
             terminal.line(line).await;
             terminal.until_shown(row).await;
@@ -208,7 +203,7 @@ async fn what_was_typed_is_remembered_but_for_what_begins_with_a_blank() {
         })
         .await;
     }
-    play(echoes, async |to| {
+    play(echo, async |to| {
         let mut terminal = start(&home, &to, &[]);
         terminal.until_at("> ").await;
         terminal.keys(UP).await;
@@ -360,7 +355,7 @@ async fn elsewhere_it_reads_lines_as_send_does() {
         command.args(["shell", "--timeout", "25s", "--to", &to.to_string()]);
         run_with(&mut command, b"a\n\nb").await
     };
-    play(echoes, shell).await.printed("a\n\nb\n");
+    play(echo, shell).await.printed("a\n\nb\n");
 }
 
 /// A shell whose program is started with something changed: one line, and its end.
@@ -375,7 +370,7 @@ async fn one_line(change: impl FnOnce(Command) -> Command) -> (Terminal, Option<
         let code = terminal.end().await;
         (terminal, code)
     };
-    play(echoes, shell).await
+    play(echo, shell).await
 }
 
 /// As in a shell of Emacs.

@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use volley_proto::{Endpoint, ReplyKind};
 
-use crate::scripted::{Peer, listen, play, within};
+use crate::scripted::{Peer, echo, listen, play, within};
 use crate::{Ended, Running, program, send};
 
 /// Sends `a` and `b`, gets a reply to the first, then this signal.
@@ -39,11 +39,7 @@ async fn sigint_and_sigterm_end_a_wait_for_a_reply_with_how_far_it_has_come() {
 
 #[tokio::test]
 async fn sigint_ends_a_wait_for_a_line() {
-    let server = async |mut peer: Peer| {
-        peer.greet(ReplyKind::Echo).await;
-        peer.echo_all().await;
-    };
-    let ended = play(server, async |to| {
+    let ended = play(echo, async |to| {
         let mut running = Running::start(&mut send(&to));
         running.type_line("one").await;
         assert_eq!(running.line().await, "one");
@@ -116,11 +112,7 @@ async fn sigint_ends_a_wait_for_welcome() {
 
 #[tokio::test]
 async fn sigint_ends_a_wait_for_somebody_to_read_stdout() {
-    let server = async |mut peer: Peer| {
-        peer.greet(ReplyKind::Echo).await;
-        peer.echo_all().await;
-    };
-    let code = play(server, async |to| {
+    let code = play(echo, async |to| {
         // Sixteen times what a pipe holds.
         let line = "x".repeat(1 << 20);
         let mut running = Running::start(&mut send(&to));
@@ -150,17 +142,13 @@ async fn stuck(command: &mut Command, end: impl FnOnce(&Running)) -> Option<i32>
 
 #[tokio::test]
 async fn a_stderr_that_nobody_reads_keeps_no_signal_and_no_deadline_waiting() {
-    let server = async |mut peer: Peer| {
-        peer.greet(ReplyKind::Echo).await;
-        peer.echo_all().await;
-    };
-    let code = play(server, async |to| {
+    let code = play(echo, async |to| {
         let mut command = send(&to);
         command.args(["-v", "--repeat", "0", "x"]);
         stuck(&mut command, |running| running.signal(Signal::INT)).await
     });
     assert_eq!(code.await, Some(130));
-    let code = play(server, async |to| {
+    let code = play(echo, async |to| {
         let mut command = send(&to);
         command.args(["-v", "--repeat", "0", "--deadline", "200ms", "x"]);
         stuck(&mut command, |_| ()).await

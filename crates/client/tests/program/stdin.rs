@@ -8,13 +8,8 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use volley_proto::{MaxFrame, ReplyKind};
 
-use crate::scripted::{Peer, play};
+use crate::scripted::{Peer, echo, play};
 use crate::{Running, run, run_with, send};
-
-async fn echo(mut peer: Peer) {
-    peer.greet(ReplyKind::Echo).await;
-    peer.echo_all().await;
-}
 
 /// The frames that this input makes.
 async fn frames(input: &[u8]) -> Vec<Vec<u8>> {

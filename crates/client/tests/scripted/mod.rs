@@ -185,6 +185,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     }
 }
 
+/// Greets the client and echoes what it sends.
+#[allow(dead_code, reason = "the tests of the library have no use for it")]
+pub(crate) async fn echo(mut peer: Peer) {
+    peer.greet(ReplyKind::Echo).await;
+    peer.echo_all().await;
+}
+
 /// A place for a Unix socket that is there for as long as the directory, and the endpoint there.
 pub(crate) fn place() -> (TempDir, PathBuf, Endpoint) {
     let directory = tempfile::tempdir().unwrap();
