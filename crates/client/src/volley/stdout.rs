@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 
 use buf_list::BufList;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::FutureExt;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::{retry_on_intr, writev};
@@ -107,6 +108,12 @@ impl Stdout {
         }
     }
 
+    /// Writes what goes out without waiting, before something is shown elsewhere that belongs
+    /// behind it. Whatever fails does so again when everything is [flushed](Self::flush).
+    pub(crate) fn flush_now(&mut self) {
+        let _ = self.flush().now_or_never();
+    }
+
     /// How many bytes have not been written.
     fn len(&self) -> usize {
         self.pieces.remaining() + self.tail.len()
@@ -114,7 +121,9 @@ impl Stdout {
 
     async fn write_all(&mut self) -> io::Result<()> {
         self.seal();
-        if self.way.is_none() && self.pieces.remaining() <= PIPE_BUF && has_room(stdout()) {
+        // A thread that is still at it has what comes before.
+        let is_next = matches!(self.way, None | Some(Way::Thread(_))) && !self.unflushed;
+        if is_next && self.pieces.remaining() <= PIPE_BUF && has_room(stdout()) {
             // Mostly this is all there is to write, ever.
             write_to_stdout(&mut self.pieces)?;
         }

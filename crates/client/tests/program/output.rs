@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use volley_proto::{MaxFrame, ReplyKind};
 
-use crate::scripted::{Peer, echo, play, receipt, within};
+use crate::scripted::{Peer, echo, listen, play, receipt, within};
+use crate::terminal::Terminal;
 use crate::{Running, program, run, send, send_within};
 
 #[tokio::test]
@@ -235,4 +236,34 @@ async fn help_and_version_are_results() {
     for part in ["tcp://127.0.0.1:7007", "VOLLEY_TO", "--no-hello", "Exit codes:"] {
         assert!(help.contains(part), "{part} is missing in:\n{help}");
     }
+}
+
+/// Where both are the same terminal, what is told stands behind the replies that came before.
+#[tokio::test]
+async fn a_wrong_reply_is_told_behind_the_right_ones_before_it() {
+    let home = tempfile::tempdir().unwrap();
+    let (listener, to) = listen().await;
+    let serve = async {
+        let mut peer = Peer::accept(&listener).await;
+        peer.greet(ReplyKind::Echo).await;
+        for _ in 0..4 {
+            peer.payload().await;
+        }
+        // At once, so that none has been printed when the next one comes.
+        peer.write(b"\0\0\0\x03one\0\0\0\x03TWO\0\0\0\x05three").await;
+        drop(peer);
+        let mut peer = Peer::accept(&listener).await;
+        peer.greet(ReplyKind::Echo).await;
+        peer.echo(1).await;
+        peer.until_closed().await;
+    };
+    let arguments = ["send", "--retry", "1", "--timeout", "25s", "--to", &to.to_string()];
+    let frames = ["one", "two", "three", "four"];
+    let mut terminal = Terminal::start(&home, &[&arguments[..], &frames].concat());
+    let (code, ()) = within(async { tokio::join!(terminal.end(), serve) }).await;
+    let shown = terminal.shown();
+    assert_eq!(code, Some(1), "{shown}");
+    let order = ["one\n", "volley: reply 2 is not its frame", "three\n", "; try 1 of 1", "four"];
+    let places: Vec<_> = order.iter().map(|text| shown.find(text)).collect();
+    assert!(places.is_sorted() && places[0].is_some(), "{shown}");
 }

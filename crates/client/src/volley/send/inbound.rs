@@ -45,7 +45,7 @@ impl<'a> Inbound<'a> {
     /// What is to be said at the end, if something ended it before its time or if nothing did. A
     /// server that answered wrongly has done so whatever happened then: another try, for which the
     /// exit code of that may ask, would hide it.
-    pub(super) fn conclude(&self, failure: Option<Failure>) -> Result<(), Failure> {
+    pub(super) fn conclude(&mut self, failure: Option<Failure>) -> Result<(), Failure> {
         let Tally { replies, wrong, lost } = self.tally;
         match (failure, wrong, lost) {
             (None, 0, 0) => Ok(()),
@@ -53,6 +53,7 @@ impl<'a> Inbound<'a> {
             (Some(failure), 0, _) => Err(failure),
             (failure, wrong, _) => {
                 if let Some(failure) = failure {
+                    self.output.flush_now();
                     failure.report();
                 }
                 Err(Failure::Mismatches { wrong, replies })
@@ -111,10 +112,11 @@ impl<'a> Inbound<'a> {
     /// Gives up what is in flight, since somebody wants that; `progress` says how far it has come.
     pub(super) fn interrupt(&mut self, progress: &str, flight: &Flight) {
         if flight.len() > 0 {
-            tell(&format!("interrupted: {progress}"));
+            self.tell(&format!("interrupted: {progress}"));
         }
         self.give_up("interrupted", flight);
         if let Err(failure @ Failure::Mismatches { .. }) = self.conclude(None) {
+            self.output.flush_now();
             failure.report();
         }
     }
@@ -175,10 +177,28 @@ impl<'a> Inbound<'a> {
             if self.tally.wrong <= SHOWN {
                 // What to try need not be said again.
                 let why = if self.tally.wrong == 1 { wrong.message() } else { wrong.why.clone() };
-                show_wrong(number, arrival, &why, wrong.due.as_ref());
+                self.show_wrong(number, arrival, &why, wrong.due.as_ref());
             }
         }
         self.output.print(number, arrival, &verdict);
+    }
+
+    /// Tells of a wrong reply on stderr: what should have come, and what came.
+    fn show_wrong(&mut self, number: u64, arrival: &Arrival, why: &str, due: Option<&Bytes>) {
+        // A reply is numbered on its connection. After another try that is not where its frame
+        // stands in the input.
+        if number == arrival.seq {
+            self.tell(why);
+        } else {
+            self.tell(&format!("frame {number}: {why}"));
+        }
+        stderr::show(dump::comparison(due, &arrival.payload));
+    }
+
+    /// Tells something on stderr, behind the replies that came before it.
+    pub(super) fn tell(&mut self, message: &str) {
+        self.output.flush_now();
+        tell(message);
     }
 
     /// The server has answered so many more frames than there were replies. To send those again
@@ -194,20 +214,8 @@ impl<'a> Inbound<'a> {
         let Some(frame) = flight.take_oldest() else { return };
         self.tally.lost += 1;
         if self.tally.lost <= SHOWN {
-            tell(&format!("no reply to frame {}: {why}", frame.number));
+            self.tell(&format!("no reply to frame {}: {why}", frame.number));
         }
         self.output.print_lost(&frame, why);
     }
-}
-
-/// Tells of a wrong reply on stderr: what should have come, and what came.
-fn show_wrong(number: u64, arrival: &Arrival, why: &str, due: Option<&Bytes>) {
-    // A reply is numbered on its connection. After another try that is not where its frame stands
-    // in the input.
-    if number == arrival.seq {
-        tell(why);
-    } else {
-        tell(&format!("frame {number}: {why}"));
-    }
-    stderr::show(dump::comparison(due, &arrival.payload));
 }

@@ -97,6 +97,12 @@ impl Output {
         self.stdout.flush().await.map_err(|source| Failure::Stdout { source })
     }
 
+    /// Writes what goes out without waiting, before something is shown elsewhere that belongs
+    /// behind it.
+    pub(crate) fn flush_now(&mut self) {
+        self.stdout.flush_now();
+    }
+
     fn print_record(&mut self, record: &Record<'_>) {
         self.stdout.add_line(record.to_json());
     }

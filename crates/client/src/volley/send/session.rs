@@ -10,7 +10,7 @@ use super::flight::Flight;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::retry::{NextTry, Retry, is_idle_end};
-use crate::failure::{Failure, tell};
+use crate::failure::Failure;
 use crate::patience::connecting;
 
 /// How long the input may take to end after the server has closed with nothing in flight. Without
@@ -78,7 +78,8 @@ impl Session<'_> {
                 return Err(failure);
             };
             let most = self.retry.most();
-            tell(&format!("{failure}; try {number} of {most} in {} ms", pause.as_millis()));
+            let pausing = pause.as_millis();
+            self.inbound.tell(&format!("{failure}; try {number} of {most} in {pausing} ms"));
             sleep(pause).await;
         }
     }
