@@ -1,4 +1,4 @@
-//! `volley send` and `volley wait` over UDP, where replies may come in any order, twice or never.
+//! The program over UDP, where replies may come in any order, twice or never.
 
 use std::net::SocketAddr;
 
@@ -312,4 +312,85 @@ async fn a_ping_that_no_datagram_can_hold_is_not_sent() {
     let told = "seq=2 not sent: frame of 65508 bytes exceeds the limit of 65507";
     assert!(stdout.contains(told), "{stdout}");
     assert!(stdout.contains("2 pings, 0 answered, 100% loss"), "{stdout}");
+}
+
+/// `volley script` of this text.
+async fn script(text: &str, to: &Endpoint) -> Ended {
+    let mut script = program();
+    script.args(["script", "--timeout", "25s", "--to", &to.to_string(), "-"]);
+    run_with(&mut script, text.as_bytes()).await
+}
+
+/// Plays this text against this server: the exit code, and what is printed.
+async fn played(text: &str, server: impl AsyncFnOnce(Server)) -> (Option<i32>, String) {
+    let ended = against(server, async |to| script(text, &to).await).await;
+    assert_eq!(ended.stderr, "");
+    (ended.code, String::from_utf8(ended.stdout).unwrap())
+}
+
+#[tokio::test]
+async fn a_script_sends_and_expects_datagrams() {
+    let text = "send \"a\"\nexpect echo\nsend \"\"\nsend zeros 65507\nexpect \"\"\nexpect echo\n\
+                send \"b\"\nuntil /b/\nexpect nothing 50ms\n";
+    let (code, printed) = played(text, async |server| server.echo(usize::MAX).await).await;
+    assert_eq!(code, Some(0), "{printed}");
+    let text = "send zeros 32\nsend zeros 100\nexpect receipt\nexpect receipt\n";
+    let (code, printed) = played(text, async |server| server.acknowledge().await).await;
+    assert_eq!(code, Some(0), "{printed}");
+}
+
+#[tokio::test]
+async fn a_script_knows_replies_in_whatever_order_they_come() {
+    let server = async |server: Server| {
+        let (first, from) = server.next().await;
+        server.echo(1).await;
+        server.0.send_to(&first, from).await.unwrap();
+        server.next().await;
+        server.0.send_to(b"other", from).await.unwrap();
+    };
+    let text = "send \"a\"\nsend \"b\"\nexpect echo\nexpect echo\nsend \"c\"\nexpect echo\n";
+    let (code, printed) = played(text, server).await;
+    assert_eq!(code, Some(1), "{printed}");
+    let told = "FAIL  stdin:6:1  ";
+    assert!(printed.starts_with(told) && printed.contains("reply 3 is not its frame"), "{printed}");
+}
+
+#[tokio::test]
+async fn what_a_script_cannot_do_with_datagrams_is_told_with_its_place() {
+    let cases = [
+        ("hello", "there is no HELLO"),
+        ("raw \"x\"", "there are no bytes but those of whole frames: `send` and `expect` them"),
+        (
+            "expect raw \"x\"",
+            "there are no bytes but those of whole frames: `send` and `expect` them",
+        ),
+        ("half-close", "nobody closes"),
+        ("expect close", "nobody closes"),
+        ("until goaway", "there are no control frames"),
+    ];
+    for (statement, why) in cases {
+        let text = format!("connect\n{statement}\n");
+        let (code, printed) = played(&text, async |_| ()).await;
+        assert_eq!(code, Some(65), "{printed}");
+        let told =
+            format!("      {statement}\n      over udp:// each frame is a datagram: {why}\n");
+        assert!(printed.starts_with("FAIL  stdin:2:1  ") && printed.ends_with(&told), "{printed}");
+    }
+    let (code, printed) = played("send zeros 65508\n", async |_| ()).await;
+    let told = "frame of 65508 bytes exceeds the limit of 65507\n";
+    assert!(code == Some(65) && printed.ends_with(told), "{printed}");
+}
+
+#[tokio::test]
+async fn a_script_is_told_that_nobody_is_there() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let to = Endpoint::Udp(socket.local_addr().unwrap().into());
+    drop(socket);
+    // The system tells whoever sends or receives next.
+    for text in ["send \"a\"\nexpect any\n", "send \"a\"\nsleep 50ms\nsend \"b\"\nexpect any\n"] {
+        let ended = within(script(text, &to)).await;
+        let printed = String::from_utf8(ended.stdout).unwrap();
+        let told = "Connection refused (os error 111) (is volleyd running there?)\n";
+        assert!(ended.code == Some(69) && printed.ends_with(told), "{printed}");
+    }
 }

@@ -10,15 +10,19 @@ use volley_client::{
     Arrival, Direction, Error, Opened, Part, Passing, ProtocolError, Sent, Stream, Tap,
 };
 use volley_proto::{
-    Control, FrameError, HEAD_LEN, MaxFrame, Parsed, ReplyKind, encode_data_head, parse,
+    Control, Endpoint, FrameError, HEAD_LEN, LONGEST_DATAGRAM, MaxFrame, Parsed, ReplyKind,
+    encode_data_head, parse,
 };
 
 use super::finder::Finder;
-use super::sent::SentFrames;
+use super::sent::{SentFrames, as_datagram};
 use crate::wire::Wire;
 
 /// Bytes that there is room for before a read.
 const ROOM: usize = 64 << 10;
+
+/// The same for datagrams, of which several may come at once.
+const ROOM_FOR_DATAGRAMS: usize = 132 << 10;
 
 /// A connection on which a script says what it likes.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub(super) struct Conversation {
     broken: Option<io::Error>,
     /// The script has said that it will send nothing more.
     is_half_closed: bool,
+    /// Where frames go, if each is a datagram.
+    datagrams: Option<Endpoint>,
     wire: Option<Arc<Wire>>,
 }
 
@@ -69,19 +75,23 @@ pub(super) struct Reply {
     pub(super) payload: Bytes,
     /// The frame that it answers, and after what time, if there is one.
     answers: Option<(Sent, Duration)>,
+    is_datagram: bool,
 }
 
 impl Reply {
     /// The reply beside its frame, as one of this kind; `None` if there is no frame to answer.
     pub(super) fn arrival(&self, kind: ReplyKind) -> Option<Arrival> {
         let (sent, rtt) = self.answers.clone()?;
+        let sent = if self.is_datagram { as_datagram(sent, kind) } else { sent };
         Some(Arrival::new(sent, &self.payload, kind, rtt))
     }
 }
 
 impl Conversation {
-    pub(super) fn new(opened: Opened, wire: Option<Arc<Wire>>) -> Self {
+    /// Over what has been opened to this endpoint.
+    pub(super) fn new(opened: Opened, to: &Endpoint, wire: Option<Arc<Wire>>) -> Self {
         let Opened { stream, early, .. } = opened;
+        let datagrams = stream.is_of_datagrams().then(|| to.clone());
         let (read, write) = split(stream);
         Self {
             read,
@@ -93,6 +103,7 @@ impl Conversation {
             answered: 0,
             broken: None,
             is_half_closed: false,
+            datagrams,
             wire,
         }
     }
@@ -101,10 +112,21 @@ impl Conversation {
     ///
     /// # Errors
     ///
-    /// [`Error::Send`] if something before it could not be sent. If this cannot, whoever awaits
-    /// the next frame learns why.
+    /// [`Error::Send`] if something before it could not be sent, [`Error::TooLarge`] if no datagram
+    /// is so long. If this cannot be sent otherwise, whoever awaits the next frame learns why.
     pub(super) async fn send(&mut self, payload: &Bytes) -> Result<(), Error> {
         let head = encode_data_head(payload.len());
+        if self.is_of_datagrams() {
+            let len = payload.len();
+            if len > LONGEST_DATAGRAM {
+                return Err(Error::TooLarge { len, max: LONGEST_DATAGRAM as u32 });
+            }
+            self.sent.take(&head);
+            self.sent.take(payload);
+            self.show(Direction::Out, Passing::Data { seq: self.sent.seq(), payload });
+            // In one piece, which is one datagram.
+            return self.write_all(&mut &[&head[..], payload].concat()[..]).await;
+        }
         self.sent.take(&head);
         self.sent.take(payload);
         self.show(Direction::Out, Passing::Data { seq: self.sent.seq(), payload });
@@ -254,6 +276,11 @@ impl Conversation {
         Error::Closed { answered, outstanding, part: None }
     }
 
+    /// Whether each frame is a datagram.
+    pub(super) const fn is_of_datagrams(&self) -> bool {
+        self.datagrams.is_some()
+    }
+
     /// Whether nothing more can be sent, by the script's own will.
     pub(super) const fn is_half_closed(&self) -> bool {
         self.is_half_closed
@@ -290,7 +317,7 @@ impl Conversation {
         self.check_sent()?;
         let mut is_out = false;
         while !is_out && self.broken.is_none() {
-            self.inbox.reserve(ROOM);
+            self.inbox.reserve(self.room());
             let write = async {
                 self.write.write_all_buf(bytes).await?;
                 self.write.flush().await
@@ -300,7 +327,11 @@ impl Conversation {
                 biased;
                 written = write => {
                     is_out = true;
-                    self.broken = written.err();
+                    match written {
+                        // It tells once, and may tell of an earlier one, which nobody got.
+                        Err(error) if self.datagrams.is_some() => self.end = Some(Some(error)),
+                        written => self.broken = written.err(),
+                    }
                 }
                 read = self.read.read_buf(&mut self.inbox), if self.end.is_none() => {
                     self.note(read);
@@ -310,8 +341,12 @@ impl Conversation {
         Ok(())
     }
 
+    const fn room(&self) -> usize {
+        if self.is_of_datagrams() { ROOM_FOR_DATAGRAMS } else { ROOM }
+    }
+
     async fn read_once(&mut self) {
-        self.inbox.reserve(ROOM);
+        self.inbox.reserve(self.room());
         let read = self.read.read_buf(&mut self.inbox).await;
         self.note(read);
     }
@@ -331,11 +366,27 @@ impl Conversation {
         self.answered += 1;
         let seq = self.answered;
         self.show(Direction::In, Passing::Data { seq, payload: &payload });
-        let answers = self.sent.next_answered().map(|(sent, at)| (sent, at.elapsed()));
-        Reply { seq, payload, answers }
+        let is_datagram = self.is_of_datagrams();
+        let answered = if is_datagram {
+            self.sent.next_answered_by(&payload)
+        } else {
+            self.sent.next_answered()
+        };
+        let answers = answered.map(|(sent, at)| (sent, at.elapsed()));
+        Reply { seq, payload, answers, is_datagram }
     }
 
     fn failed(&self, source: io::Error) -> Error {
+        if let Some(endpoint) = self.datagrams.clone() {
+            return match source.kind() {
+                io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable => {
+                    Error::Connect { endpoint, address: None, source }
+                }
+                _ => Error::Send { source },
+            };
+        }
         Error::Io { answered: self.answered, outstanding: self.sent.outstanding(), source }
     }
 

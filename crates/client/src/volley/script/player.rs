@@ -113,6 +113,9 @@ impl<'a> Player<'a> {
 
     async fn carry_out(&mut self, action: &Action) -> Result<(), Trouble> {
         let longest = self.timeout;
+        if self.is_of_datagrams() {
+            check_for_datagrams(action)?;
+        }
         match action {
             Action::Connect(to) => {
                 self.close()?;
@@ -133,6 +136,14 @@ impl<'a> Player<'a> {
             Action::Repeat { .. } => {}
         }
         Ok(())
+    }
+
+    /// Whether each frame is a datagram, of the connection that there is or of a new one.
+    fn is_of_datagrams(&self) -> bool {
+        match &self.conversation {
+            Some(conversation) => conversation.is_of_datagrams(),
+            None => matches!(self.to, Endpoint::Udp(_)),
+        }
     }
 
     /// The connection that there is, or a new one.
@@ -162,7 +173,7 @@ impl<'a> Player<'a> {
         options.tap = self.wire.clone().map(|wire| wire as Arc<dyn Tap>);
         self.approach.apply(&mut options);
         let opened = connecting(to, self.timeout, open(to, &options)).await?;
-        Ok(self.conversation.insert(Conversation::new(opened, self.wire.clone())))
+        Ok(self.conversation.insert(Conversation::new(opened, to, self.wire.clone())))
     }
 
     fn close(&mut self) -> Result<(), Trouble> {
@@ -357,6 +368,25 @@ impl<'a> Player<'a> {
             _ => unexpected.into(),
         }
     }
+}
+
+/// That a statement makes sense where each frame is a datagram.
+fn check_for_datagrams(action: &Action) -> Result<(), Trouble> {
+    let why = match action {
+        Action::Hello(_) => "there is no HELLO",
+        Action::Raw(_) | Action::ExpectRaw(_) => {
+            "there are no bytes but those of whole frames: `send` and `expect` them"
+        }
+        Action::HalfClose | Action::Expect(Pattern::Close) | Action::Until(Pattern::Close) => {
+            "nobody closes"
+        }
+        Action::Expect(Pattern::Welcome | Pattern::GoAway(_) | Pattern::Error(_))
+        | Action::Until(Pattern::Welcome | Pattern::GoAway(_) | Pattern::Error(_)) => {
+            "there are no control frames"
+        }
+        _ => return Ok(()),
+    };
+    Err(Trouble::new(Exit::BadData, format!("over udp:// each frame is a datagram: {why}")))
 }
 
 /// Whether the server has reset the connection.

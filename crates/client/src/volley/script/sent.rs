@@ -2,10 +2,12 @@
 //! server counts the frames that they make up, and so must whoever checks its replies.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use volley_client::Sent;
+use volley_client::{Arrival, Sent};
+use volley_proto::ReplyKind;
 
 use super::finder::Finder;
 
@@ -39,6 +41,19 @@ impl SentFrames {
         self.awaited.pop_front()
     }
 
+    /// The frame that this datagram answers, in whatever order they come: the oldest for which it
+    /// is right, or else the oldest.
+    pub(super) fn next_answered_by(&mut self, payload: &[u8]) -> Option<(Sent, Instant)> {
+        let is_right = |(sent, _): &(Sent, Instant)| {
+            [ReplyKind::Echo, ReplyKind::Ack].into_iter().any(|kind| {
+                let sent = as_datagram(sent.clone(), kind);
+                Arrival::new(sent, payload, kind, Duration::ZERO).check().is_ok()
+            })
+        };
+        let place = self.awaited.iter().position(is_right).unwrap_or(0);
+        self.awaited.remove(place)
+    }
+
     /// How many frames have no reply.
     pub(super) fn outstanding(&self) -> u64 {
         self.awaited.len() as u64
@@ -59,6 +74,14 @@ impl SentFrames {
         self.total += payload.len() as u64;
         let sent = Sent { seq: self.seq, total: self.total, payload };
         self.awaited.push_back((sent, Instant::now()));
+    }
+}
+
+/// A frame that is a datagram, of which a receipt is for itself alone, and has no number.
+pub(super) fn as_datagram(sent: Sent, kind: ReplyKind) -> Sent {
+    match kind {
+        ReplyKind::Echo => sent,
+        ReplyKind::Ack => Sent { seq: 0, total: sent.payload.len() as u64, ..sent },
     }
 }
 
