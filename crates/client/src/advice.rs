@@ -6,41 +6,14 @@ use std::io;
 use volley_cli::Exit;
 use volley_proto::{Endpoint, EndpointError, Foreign, FrameError, Reason, Receipt};
 
-use crate::connect::speaks;
 use crate::{Error, Mismatch, ProtocolError, TlsFault, TlsSetupError};
 
-/// Reads an endpoint that a user has written. One whose transport this library does not speak is
-/// refused here, before anybody waits for it.
+/// Reads an endpoint that a user has written, and at which there can be a server.
 ///
 /// # Errors
 ///
 /// A message for the user.
 pub fn parse_endpoint(text: &str) -> Result<Endpoint, String> {
-    let endpoint = read_endpoint(text)?;
-    if speaks(&endpoint) {
-        Ok(endpoint)
-    } else {
-        Err(format!(
-            "{} is not supported yet: only tcp://, tls:// and unix: are",
-            endpoint.scheme()
-        ))
-    }
-}
-
-/// As [`parse_endpoint`], and `udp://` too: for those who use [`Datagrams`](crate::Datagrams) there.
-///
-/// # Errors
-///
-/// A message for the user.
-pub fn parse_any_endpoint(text: &str) -> Result<Endpoint, String> {
-    match read_endpoint(text)? {
-        endpoint @ Endpoint::Udp(_) => Ok(endpoint),
-        _ => parse_endpoint(text),
-    }
-}
-
-/// Reads an endpoint at which there can be a server, whatever its transport.
-fn read_endpoint(text: &str) -> Result<Endpoint, String> {
     let endpoint = text.parse().map_err(|error: EndpointError| error.to_string())?;
     match port(&endpoint) {
         Some(0) => {

@@ -278,12 +278,6 @@ async fn greet(
     Ok((terms, std::mem::take(frames.read_buffer_mut())))
 }
 
-/// Whether [`open`] knows the transport.
-#[cfg(feature = "advice")]
-pub(crate) const fn speaks(endpoint: &Endpoint) -> bool {
-    matches!(endpoint, Endpoint::Tcp(_) | Endpoint::Tls(_) | Endpoint::Unix(_))
-}
-
 pub(crate) async fn resolve(
     endpoint: &Endpoint,
     address: &Address,

@@ -13,6 +13,7 @@ use data_encoding::HEXLOWER;
 use tokio::time::Instant;
 use volley_cli::{Exit, format_bytes};
 use volley_client::{Arrival, Tap};
+use volley_proto::{DatagramReply, NoReply};
 
 pub(crate) use args::ShellArgs;
 use args::{LineFormat, ReplyFormat};
@@ -43,9 +44,10 @@ pub(crate) async fn run(args: ShellArgs, mut signals: Signals) -> Result<(), Fai
         signal = signals.next() => return Err(signal),
     };
     let editor = LineEditor::start().map_err(|source| Failure::Setup { source })?;
-    let Agreed { reply, max_frame } = agreed;
-    let longest = format_bytes(max_frame.get().into());
-    tell(&format!("connected to {}: {reply}, frames of up to {longest}; Ctrl-D ends", args.to));
+    let Agreed { reply, longest } = agreed;
+    let longest = format_bytes(longest as u64);
+    let does = if link.is_of_datagrams() { "datagrams to" } else { "connected to" };
+    tell(&format!("{does} {}: {reply}, frames of up to {longest}; Ctrl-D ends", args.to));
     Shell::new(args, editor, link).run(&mut signals).await
 }
 
@@ -63,7 +65,8 @@ struct Shell {
 
 impl Shell {
     fn new(args: ShellArgs, editor: LineEditor, link: Link) -> Self {
-        let check = match (args.no_check, args.terms.greets()) {
+        let is_greeted = args.terms.greets() && !link.is_of_datagrams();
+        let check = match (args.no_check, is_greeted) {
             (true, _) => Check::Nothing,
             (false, true) => Check::Due { otherwise: "" },
             (false, false) => Check::Due { otherwise: "if it answers something else: --no-check" },
@@ -113,6 +116,10 @@ impl Shell {
                 return Ok(());
             }
         };
+        if let Err(why) = self.check_datagram(&payload) {
+            tell(&format!("this datagram would get no reply: {why}"));
+            return Ok(());
+        }
         let start = Instant::now();
         match self.link.exchange(payload).await {
             Ok(arrival) => self.show(&arrival).await,
@@ -132,6 +139,14 @@ impl Shell {
             LineFormat::Hex => decode_hex(line.as_bytes()),
             LineFormat::Base64 => decode_base64(line.as_bytes()),
         }
+    }
+
+    /// That a datagram gets a reply, if it must be one that docs/PROTOCOL.md says.
+    fn check_datagram(&self, payload: &[u8]) -> Result<(), NoReply> {
+        if self.link.is_of_datagrams() && matches!(self.check, Check::Due { .. }) {
+            DatagramReply::to(payload, self.args.terms.wanted().unwrap_or_default(), 0)?;
+        }
+        Ok(())
     }
 
     async fn show(&mut self, arrival: &Arrival) -> Result<(), Failure> {

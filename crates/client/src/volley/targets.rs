@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueHint};
-use volley_client::advice::parse_any_endpoint;
+use volley_client::advice::parse_endpoint;
 use volley_proto::Endpoint;
 
 /// The targets of a command line; there is at least one.
@@ -20,13 +20,13 @@ struct Written {
         value_name = "TARGET",
         env = "VOLLEY_TO",
         default_values_t = [Endpoint::DEFAULT],
-        value_parser = parse_any_endpoint,
+        value_parser = parse_endpoint,
         value_hint = ValueHint::Hostname
     )]
     targets: Vec<Endpoint>,
 
     /// A target, written as for other commands
-    #[arg(long, value_name = "TARGET", value_parser = parse_any_endpoint)]
+    #[arg(long, value_name = "TARGET", value_parser = parse_endpoint)]
     #[arg(value_hint = ValueHint::Hostname)]
     to: Vec<Endpoint>,
 }

@@ -7,6 +7,7 @@ use tokio::process::Command;
 use volley_proto::{DatagramReply, Endpoint, ReplyKind};
 
 use crate::scripted::within;
+use crate::terminal::Terminal;
 use crate::{Ended, program, run, run_with};
 
 /// A server's socket.
@@ -21,9 +22,9 @@ impl Server {
         (room, from)
     }
 
-    /// Answers every datagram with its receipt.
-    async fn acknowledge(&self) {
-        loop {
+    /// Answers so many datagrams with their receipts.
+    async fn acknowledge(&self, count: usize) {
+        for _ in 0..count {
             let (payload, from) = self.next().await;
             let mut receipt = Vec::new();
             DatagramReply::to(&payload, ReplyKind::Ack, 1).unwrap().encode(&mut receipt);
@@ -141,7 +142,7 @@ async fn a_wrong_reply_is_shown_beside_the_right_one() {
 
 #[tokio::test]
 async fn receipts_are_for_one_datagram_each() {
-    let server = async |server: Server| server.acknowledge().await;
+    let server = async |server: Server| server.acknowledge(usize::MAX).await;
     let frames = ["x".repeat(32), "y".repeat(100)];
     let ack = async |to| run(send(&to, "25s").args(["--reply", "ack"]).args(&frames)).await;
     let ended = against(server, ack).await;
@@ -225,7 +226,7 @@ async fn ping(server: impl AsyncFnOnce(Server), arguments: &[&str]) -> Ended {
 /// Nothing else tells of its default.
 #[tokio::test]
 async fn wait_tells_of_a_listener_that_answers_with_receipts() {
-    let server = async |server: Server| server.acknowledge().await;
+    let server = async |server: Server| server.acknowledge(usize::MAX).await;
     let wait = async |to: Endpoint| {
         run(program().args(["wait", "--timeout", "300ms", &to.to_string()])).await
     };
@@ -335,7 +336,7 @@ async fn a_script_sends_and_expects_datagrams() {
     let (code, printed) = played(text, async |server| server.echo(usize::MAX).await).await;
     assert_eq!(code, Some(0), "{printed}");
     let text = "send zeros 32\nsend zeros 100\nexpect receipt\nexpect receipt\n";
-    let (code, printed) = played(text, async |server| server.acknowledge().await).await;
+    let (code, printed) = played(text, async |server| server.acknowledge(usize::MAX).await).await;
     assert_eq!(code, Some(0), "{printed}");
 }
 
@@ -393,4 +394,65 @@ async fn a_script_is_told_that_nobody_is_there() {
         let told = "Connection refused (os error 111) (is volleyd running there?)\n";
         assert!(ended.code == Some(69) && printed.ends_with(told), "{printed}");
     }
+}
+
+/// Types at `volley shell` with these arguments, at this server: the exit code, and the screen.
+async fn typed(
+    arguments: &[&str],
+    server: impl AsyncFnOnce(Server),
+    person: impl AsyncFnOnce(&mut Terminal),
+) -> (Option<i32>, String) {
+    let home = tempfile::tempdir().unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let to = format!("udp://{}", socket.local_addr().unwrap());
+    let type_lines = async {
+        let mut terminal = Terminal::start(&home, &[&["shell", "--to", &to], arguments].concat());
+        person(&mut terminal).await;
+        (terminal.leave().await, terminal.shown())
+    };
+    within(async { tokio::join!(server(Server(socket)), type_lines).1 }).await
+}
+
+#[tokio::test]
+async fn a_shell_shows_the_reply_to_each_datagram() {
+    let server = async |server: Server| {
+        server.echo(1).await;
+        let (second, from) = server.next().await;
+        server.0.send_to(&second, from).await.unwrap();
+        // It is not taken for the reply to the next one.
+        server.0.send_to(&second, from).await.unwrap();
+        server.echo(1).await;
+        server.next().await;
+        server.0.send_to(b"other", from).await.unwrap();
+    };
+    let (code, shown) = typed(&["--timeout", "25s"], server, async |terminal| {
+        for line in ["one", "two", "three"] {
+            terminal.line(line).await;
+            terminal.until_shown(&format!("> {line}\n{line}  ")).await;
+        }
+        terminal.line("four").await;
+        terminal.until_shown("reply 4 is not its frame").await;
+    })
+    .await;
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("(if it answers something else: --no-check)"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_shell_goes_on_behind_a_datagram_without_a_reply() {
+    let server = async |server: Server| {
+        server.next().await;
+        server.acknowledge(1).await;
+    };
+    let long = "x".repeat(32);
+    let (code, shown) = typed(&["--reply", "ack", "--timeout", "1s"], server, async |terminal| {
+        terminal.line("short").await;
+        terminal.until_shown("would get no reply: a receipt has 32 bytes").await;
+        terminal.line(&long).await;
+        terminal.until_shown("no reply to frame 1 within 1s").await;
+        terminal.line(&long).await;
+        terminal.until_shown("ACK seq=0 len=32 ").await;
+    })
+    .await;
+    assert_eq!(code, Some(1), "{shown}");
 }

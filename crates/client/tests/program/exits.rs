@@ -284,17 +284,6 @@ async fn an_endpoint_that_cannot_be_read_is_told_with_how_to_write_it() {
     }
 }
 
-/// Nothing is tried, and nobody waited for.
-#[tokio::test]
-async fn a_transport_that_a_command_does_not_speak_is_wrong_usage() {
-    for command in ["shell"] {
-        let to = "udp://127.0.0.1:7007";
-        let ended = within(run(program().env("VOLLEY_TO", to).arg(command))).await;
-        assert_eq!((ended.code, &*ended.stdout), (Some(2), &b""[..]), "{command}: {ended:?}");
-        assert!(ended.stderr.contains("udp:// is not supported yet"), "{ended:?}");
-    }
-}
-
 #[tokio::test]
 async fn a_server_without_a_welcome_is_given_up_within_the_timeout() {
     let server = async |mut peer: Peer| {

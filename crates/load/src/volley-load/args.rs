@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use volley_cli::{HELP, Program, Reply, parse_count, parse_duration, parse_rate, parse_timeout};
 use volley_client::Framing;
-use volley_client::advice::parse_any_endpoint;
+use volley_client::advice::parse_endpoint;
 use volley_client::flags::ConnectFlags;
 use volley_load::output::files::PathOrStdout;
 use volley_load::plan::Arrivals;
@@ -89,7 +89,7 @@ pub(crate) struct RunArgs {
     ///
     /// Can be given more than once: connections are spread over several. The server of its own runs
     /// in the same process.
-    #[arg(value_parser = parse_any_endpoint, value_hint = ValueHint::Hostname)]
+    #[arg(value_parser = parse_endpoint, value_hint = ValueHint::Hostname)]
     #[arg(long, value_name = "ENDPOINT", help_heading = "Target")]
     pub(crate) to: Vec<Endpoint>,
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, ValueEnum, ValueHint};
 use volley_cli::parse_timeout;
-use volley_client::advice::parse_any_endpoint;
+use volley_client::advice::parse_endpoint;
 use volley_client::flags::ConnectFlags;
 use volley_proto::Endpoint;
 
@@ -61,7 +61,7 @@ pub(crate) struct ScriptArgs {
     ///
     /// Unless a script says.
     #[arg(long, value_name = "ENDPOINT", env = "VOLLEY_TO", default_value_t)]
-    #[arg(value_parser = parse_any_endpoint, value_hint = ValueHint::Hostname)]
+    #[arg(value_parser = parse_endpoint, value_hint = ValueHint::Hostname)]
     pub(super) to: Endpoint,
 
     #[command(flatten)]

@@ -10,8 +10,7 @@ use volley_client::{
     Arrival, Direction, Error, Opened, Part, Passing, ProtocolError, Sent, Stream, Tap,
 };
 use volley_proto::{
-    Control, Endpoint, FrameError, HEAD_LEN, LONGEST_DATAGRAM, MaxFrame, Parsed, ReplyKind,
-    encode_data_head, parse,
+    Control, Endpoint, FrameError, HEAD_LEN, MaxFrame, Parsed, ReplyKind, encode_data_head, parse,
 };
 
 use super::finder::Finder;
@@ -43,8 +42,15 @@ pub(super) struct Conversation {
     /// The script has said that it will send nothing more.
     is_half_closed: bool,
     /// Where frames go, if each is a datagram.
-    datagrams: Option<Endpoint>,
+    datagrams: Option<Datagrams>,
     wire: Option<Arc<Wire>>,
+}
+
+/// Where frames go that are datagrams.
+#[derive(Debug)]
+struct Datagrams {
+    to: Endpoint,
+    longest: MaxFrame,
 }
 
 /// What comes from the server.
@@ -90,8 +96,8 @@ impl Reply {
 impl Conversation {
     /// Over what has been opened to this endpoint.
     pub(super) fn new(opened: Opened, to: &Endpoint, wire: Option<Arc<Wire>>) -> Self {
-        let Opened { stream, early, .. } = opened;
-        let datagrams = stream.is_of_datagrams().then(|| to.clone());
+        let Opened { stream, early, max_frame: longest, .. } = opened;
+        let datagrams = stream.is_of_datagrams().then(|| Datagrams { to: to.clone(), longest });
         let (read, write) = split(stream);
         Self {
             read,
@@ -116,10 +122,10 @@ impl Conversation {
     /// is so long. If this cannot be sent otherwise, whoever awaits the next frame learns why.
     pub(super) async fn send(&mut self, payload: &Bytes) -> Result<(), Error> {
         let head = encode_data_head(payload.len());
-        if self.is_of_datagrams() {
-            let len = payload.len();
-            if len > LONGEST_DATAGRAM {
-                return Err(Error::TooLarge { len, max: LONGEST_DATAGRAM as u32 });
+        if let Some(Datagrams { longest, .. }) = &self.datagrams {
+            let (len, max) = (payload.len(), longest.get());
+            if len > max as usize {
+                return Err(Error::TooLarge { len, max });
             }
             self.sent.take(&head);
             self.sent.take(payload);
@@ -377,7 +383,8 @@ impl Conversation {
     }
 
     fn failed(&self, source: io::Error) -> Error {
-        if let Some(endpoint) = self.datagrams.clone() {
+        if let Some(Datagrams { to, .. }) = &self.datagrams {
+            let endpoint = to.clone();
             return match source.kind() {
                 io::ErrorKind::ConnectionRefused
                 | io::ErrorKind::HostUnreachable

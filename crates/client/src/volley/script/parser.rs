@@ -12,7 +12,7 @@ use volley_cli::{
     Misread, format_bytes, parse_bytes, parse_count, parse_duration, parse_timeout, suggest,
 };
 use volley_client::Hello;
-use volley_client::advice::parse_any_endpoint;
+use volley_client::advice::parse_endpoint;
 use volley_proto::{MaxFrame, Reason, ReplyKind};
 
 use super::error::Fault;
@@ -141,7 +141,7 @@ impl<'a> Words<'a, '_> {
     }
 
     fn endpoint(&mut self) -> Result<volley_proto::Endpoint, Fault<'a>> {
-        self.word("an endpoint")?.read(parse_any_endpoint)
+        self.word("an endpoint")?.read(parse_endpoint)
     }
 
     fn hello(&mut self) -> Result<Hello, Fault<'a>> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{ArgAction, ValueEnum, ValueHint};
 use volley_cli::{Reply, parse_bytes, parse_count, parse_duration, parse_timeout};
 use volley_client::Framing;
-use volley_client::advice::parse_any_endpoint;
+use volley_client::advice::parse_endpoint;
 use volley_client::flags::ConnectFlags;
 use volley_proto::{Endpoint, MaxFrame};
 
@@ -49,7 +49,7 @@ pub(crate) struct SendArgs {
 
     /// Where to send
     #[arg(long, value_name = "ENDPOINT", env = "VOLLEY_TO", default_value_t)]
-    #[arg(value_parser = parse_any_endpoint, value_hint = ValueHint::Hostname)]
+    #[arg(value_parser = parse_endpoint, value_hint = ValueHint::Hostname)]
     pub(crate) to: Endpoint,
 
     /// The reply to ask for
