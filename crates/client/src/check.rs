@@ -168,6 +168,21 @@ pub struct Sent {
     pub payload: Bytes,
 }
 
+impl Sent {
+    /// Whether this is the reply that the frame must get, as [`Arrival::check`] says. Nothing is
+    /// copied: for those who look for the frame that a reply belongs to.
+    pub fn is_answered_by(&self, received: &[u8], kind: ReplyKind) -> bool {
+        match kind {
+            ReplyKind::Echo => self.payload == received,
+            ReplyKind::Ack => Receipt::parse(received).is_ok_and(|receipt| {
+                // The checksum comes last: it has to be computed.
+                (receipt.seq, receipt.total) == (self.seq, self.total)
+                    && receipt.crc32c == crc32c(&self.payload)
+            }),
+        }
+    }
+}
+
 /// Where two payloads that are not equal begin to differ, in bytes from 0.
 fn first_difference(sent: &[u8], received: &[u8]) -> usize {
     sent.iter().zip(received).take_while(|(a, b)| a == b).count()
@@ -222,6 +237,23 @@ mod tests {
         assert_eq!(total, Mismatch::Total { seq, sent: 12, received: 7 });
         let echo = check(ReplyKind::Ack, b"hello").unwrap_err();
         assert_eq!(echo, Mismatch::Receipt { seq, source: ReceiptError::Length { len: 5 } });
+    }
+
+    #[test]
+    fn a_frame_knows_its_reply_without_a_copy() {
+        let sent = Sent { seq: 2, total: 12, payload: Bytes::from_static(b"hello") };
+        assert!(sent.is_answered_by(b"hello", ReplyKind::Echo));
+        assert!(!sent.is_answered_by(b"hallo", ReplyKind::Echo));
+        let is_receipt = |receipt: Receipt| sent.is_answered_by(&receipt.encode(), ReplyKind::Ack);
+        assert!(is_receipt(receipt()) && is_receipt(Receipt { received_at: 77, ..receipt() }));
+        for wrong in [
+            Receipt { crc32c: 1, ..receipt() },
+            Receipt { seq: 3, ..receipt() },
+            Receipt { total: 7, ..receipt() },
+        ] {
+            assert!(!is_receipt(wrong));
+        }
+        assert!(!sent.is_answered_by(b"hello", ReplyKind::Ack));
     }
 
     #[test]

@@ -127,6 +127,53 @@ async fn a_reply_that_comes_twice_is_told() {
     against(server, one_by_one).await.failed_after("hello\nb\n", 1, told);
 }
 
+/// The second frame's reply is held back until the first one's has come.
+#[tokio::test]
+async fn a_reply_that_comes_twice_is_none_to_a_frame_before_it() {
+    let server = async |server: Server| {
+        let (first, from) = server.next().await;
+        let (second, _) = server.next().await;
+        for payload in [&second, &second, &first] {
+            server.0.send_to(payload, from).await.unwrap();
+        }
+    };
+    let ended = against(server, async |to| run(send(&to, "25s").args(["aaa", "bbb"])).await).await;
+    let told =
+        "a reply of 3 bytes came again\nvolley: 1 replies came that no frame was waiting for";
+    ended.failed_after("aaa\nbbb\n", 1, told);
+}
+
+#[tokio::test]
+async fn a_frame_that_was_sent_twice_may_be_answered_twice() {
+    let server = async |server: Server| {
+        let (first, from) = server.next().await;
+        let (again, _) = server.next().await;
+        for payload in [first, again] {
+            server.0.send_to(&payload, from).await.unwrap();
+        }
+        server.echo(usize::MAX).await;
+    };
+    let slow = async |to| {
+        let mut command = send(&to, "300ms");
+        run(command.args(["--retry", "50", "--pipeline", "1", "a", "b"])).await
+    };
+    against(server, slow).await.printed("a\nb\n");
+}
+
+#[tokio::test]
+async fn a_reply_to_a_frame_that_was_given_up_comes_late() {
+    let server = async |server: Server| {
+        let (first, from) = server.next().await;
+        let (second, _) = server.next().await;
+        server.0.send_to(&first, from).await.unwrap();
+        server.0.send_to(&second, from).await.unwrap();
+    };
+    let late = async |to| run(send(&to, "300ms").args(["--pipeline", "1", "a", "b"])).await;
+    let told = "no reply to frame 1: no reply within 300ms\nvolley: a reply of 1 byte came late\n\
+                volley: 1 of 2 replies never came";
+    against(server, late).await.failed_after("b\n", 1, told);
+}
+
 #[tokio::test]
 async fn a_wrong_reply_is_shown_beside_the_right_one() {
     let server = async |server: Server| {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until};
 use volley_cli::{Exit, format_duration};
 use volley_client::{Arrival, Datagrams, Error, Options, Sent};
-use volley_proto::{DatagramReply, Endpoint, LONGEST_DATAGRAM};
+use volley_proto::{DatagramReply, Endpoint, LONGEST_DATAGRAM, ReplyKind};
 
 use super::flight::Flight;
 use super::inbound::Inbound;
@@ -21,7 +21,7 @@ use crate::failure::{Failure, tell};
 /// (`net.core.rmem_default`), its own overhead included, and drops what comes beyond.
 pub(crate) const WINDOW: NonZeroUsize = NonZeroUsize::new(64 << 10).unwrap();
 
-/// Frames that are remembered once they have been answered, to tell a reply that comes again from
+/// Frames that are remembered once they wait no more, to tell a reply that comes again or late from
 /// one that is wrong.
 const REMEMBERED: usize = 1024;
 
@@ -39,20 +39,30 @@ pub(crate) struct DatagramVolley<'a> {
     flight: &'a Flight,
     /// What is known of each frame in flight, in the same order.
     waiting: VecDeque<Waiting>,
-    /// Frames that were answered, the last one last.
-    answered: VecDeque<Sent>,
+    /// Frames that wait no more, the last one last.
+    settled: VecDeque<Settled>,
     duplicates: u64,
 }
 
 /// A frame that has been sent.
 #[derive(Debug)]
 struct Waiting {
-    payload: Bytes,
+    sent: Sent,
     sent_at: Instant,
     /// How often it can still be sent again.
     tries: usize,
+    /// How many replies to it may still come: one for each time that it was sent.
+    due: usize,
     /// What has become of it, while earlier frames still wait.
     outcome: Option<Outcome>,
+}
+
+/// A frame of which has been told what has become of it.
+#[derive(Debug)]
+struct Settled {
+    sent: Sent,
+    due: usize,
+    is_lost: bool,
 }
 
 #[derive(Debug)]
@@ -71,7 +81,7 @@ impl<'a> DatagramVolley<'a> {
         retries: usize,
     ) -> Self {
         let is_strict = inbound.is_strict();
-        let (waiting, answered) = (VecDeque::new(), VecDeque::new());
+        let (waiting, settled) = (VecDeque::new(), VecDeque::new());
         Self {
             endpoint,
             options,
@@ -81,7 +91,7 @@ impl<'a> DatagramVolley<'a> {
             inbound,
             flight,
             waiting,
-            answered,
+            settled,
             duplicates: 0,
         }
     }
@@ -134,8 +144,8 @@ impl<'a> DatagramVolley<'a> {
             // All branches are cancel safe.
             tokio::select! {
                 biased;
-                received = socket.receive() => match received.map(Bytes::copy_from_slice) {
-                    Ok(payload) => self.land(&payload),
+                received = socket.receive() => match received {
+                    Ok(reply) => self.land(reply),
                     // It may have been said of one that is sent again.
                     Err(Error::Connect { .. }) if self.retries > 0 => {}
                     Err(error) => return Err(error.into()),
@@ -163,7 +173,8 @@ impl<'a> DatagramVolley<'a> {
         }
         self.flight.add(payload.clone());
         let (sent_at, tries) = (Instant::now(), self.retries);
-        self.waiting.push_back(Waiting { payload: payload.clone(), sent_at, tries, outcome: None });
+        let sent = sent(&payload);
+        self.waiting.push_back(Waiting { sent, sent_at, tries, due: 1, outcome: None });
         self.put(socket, &payload).await
     }
 
@@ -194,7 +205,8 @@ impl<'a> DatagramVolley<'a> {
             match waiting.tries.checked_sub(1) {
                 Some(left) => {
                     (waiting.tries, waiting.sent_at) = (left, now);
-                    again.push(waiting.payload.clone());
+                    waiting.due += 1;
+                    again.push(waiting.sent.payload.clone());
                 }
                 None => waiting.outcome = Some(Outcome::Lost),
             }
@@ -205,38 +217,65 @@ impl<'a> DatagramVolley<'a> {
         Ok(())
     }
 
-    /// Finds the frame that this answers: the oldest for which it is right, or else the oldest.
-    fn land(&mut self, reply: &Bytes) {
+    /// Finds the frame that this answers: the oldest that waits for it, or else one to which it comes
+    /// once more, or else the oldest of all.
+    fn land(&mut self, reply: &[u8]) {
         let now = Instant::now();
-        let kind = self.options.reply;
-        let mut oldest = None;
-        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.outcome.is_none()) {
-            let arrival = Arrival::new(sent(&waiting.payload), reply, kind, now - waiting.sent_at);
-            if !self.is_strict || arrival.check().is_ok() {
-                waiting.outcome = Some(Outcome::Arrived(arrival));
-                return;
-            }
-            oldest.get_or_insert((&mut waiting.outcome, arrival));
+        let (kind, is_strict) = (self.options.reply, self.is_strict);
+        let is_right = |sent: &Sent| !is_strict || sent.is_answered_by(reply, kind);
+        let mut open = self.waiting.iter_mut().filter(|waiting| waiting.outcome.is_none());
+        if let Some(waiting) = open.find(|waiting| is_right(&waiting.sent)) {
+            return waiting.land(reply, kind, now);
         }
-        let is_again =
-            |sent: &Sent| Arrival::new(sent.clone(), reply, kind, Duration::ZERO).check().is_ok();
-        match oldest {
-            _ if self.answered.iter().any(is_again) => {
+        match self.place_again(is_right) {
+            Some(Again::Repeat) => {}
+            Some(Again::Late) => tell(&format!("a reply of {} came late", bytes(reply.len()))),
+            Some(Again::Duplicate) => {
                 self.duplicates += 1;
-                tell(&format!("a reply of {} bytes came again", reply.len()));
+                tell(&format!("a reply of {} came again", bytes(reply.len())));
             }
-            Some((outcome, arrival)) => *outcome = Some(Outcome::Arrived(arrival)),
-            None => {
-                self.duplicates += 1;
-                tell(&format!("a reply of {} bytes while none was awaited", reply.len()));
-            }
+            None => match self.waiting.iter_mut().find(|waiting| waiting.outcome.is_none()) {
+                Some(oldest) => oldest.land(reply, kind, now),
+                None => {
+                    self.duplicates += 1;
+                    let len = bytes(reply.len());
+                    tell(&format!("a reply of {len} while none was awaited"));
+                }
+            },
         }
+    }
+
+    /// Finds a frame that waits no more for which this reply is right: if there is one, one that has
+    /// had fewer replies than it was sent.
+    fn place_again(&mut self, is_right: impl Fn(&Sent) -> bool) -> Option<Again> {
+        let settled = self.settled.iter_mut().map(|settled| {
+            let kind = if settled.is_lost { Again::Late } else { Again::Repeat };
+            (&settled.sent, &mut settled.due, kind)
+        });
+        let held = self.waiting.iter_mut().filter_map(|waiting| {
+            let kind = match waiting.outcome.as_ref()? {
+                Outcome::Arrived(_) => Again::Repeat,
+                Outcome::Lost => Again::Late,
+            };
+            Some((&waiting.sent, &mut waiting.due, kind))
+        });
+        let mut found = None;
+        for (_, due, kind) in settled.chain(held).filter(|(sent, ..)| is_right(sent)) {
+            if let Some(left) = due.checked_sub(1) {
+                *due = left;
+                return Some(kind);
+            }
+            found = Some(Again::Duplicate);
+        }
+        // Where every reply is right there is none that comes again.
+        found.filter(|_| self.is_strict)
     }
 
     /// Prints what has become of the frames at the front.
     fn settle(&mut self) {
         while let Some(outcome) = self.waiting.front_mut().and_then(|front| front.outcome.take()) {
-            let Some(Waiting { payload, .. }) = self.waiting.pop_front() else { return };
+            let Some(Waiting { sent, due, .. }) = self.waiting.pop_front() else { return };
+            let is_lost = matches!(outcome, Outcome::Lost);
             match outcome {
                 Outcome::Arrived(arrival) => self.inbound.take(&arrival, self.flight),
                 Outcome::Lost => {
@@ -244,12 +283,36 @@ impl<'a> DatagramVolley<'a> {
                     self.inbound.lose_oldest(&format!("no reply within {within}"), self.flight);
                 }
             }
-            self.answered.push_back(sent(&payload));
-            if self.answered.len() > REMEMBERED {
-                self.answered.pop_front();
+            self.settled.push_back(Settled { sent, due, is_lost });
+            if self.settled.len() > REMEMBERED {
+                self.settled.pop_front();
             }
         }
     }
+}
+
+impl Waiting {
+    /// Takes this reply for its own, right or wrong.
+    fn land(&mut self, reply: &[u8], kind: ReplyKind, now: Instant) {
+        let arrival = Arrival::new(self.sent.clone(), reply, kind, now - self.sent_at);
+        self.due = self.due.saturating_sub(1);
+        self.outcome = Some(Outcome::Arrived(arrival));
+    }
+}
+
+/// What a reply is to a frame that waits no more.
+#[derive(Debug)]
+enum Again {
+    /// The server has answered a frame each time that it was sent.
+    Repeat,
+    /// The first one, after the frame was given up.
+    Late,
+    /// One more than the frame was sent.
+    Duplicate,
+}
+
+fn bytes(len: usize) -> String {
+    format!("{len} byte{}", if len == 1 { "" } else { "s" })
 }
 
 /// Datagrams are not counted: each receipt is for one alone.
