@@ -235,6 +235,33 @@ async fn a_port_without_a_server_is_unavailable() {
 }
 
 #[tokio::test]
+async fn a_port_without_a_server_stays_unavailable_however_often_it_is_tried() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let to = Endpoint::Udp(socket.local_addr().unwrap().into());
+    drop(socket);
+    let mut retry = send(&to, "50ms");
+    let ended = within(run(retry.args(["--retry", "2", "x"]))).await;
+    let told = format!(
+        "no reply to frame 1: no reply within 50ms\n\
+         volley: cannot connect to {to}: Connection refused (os error 111) \
+         (is volleyd running there?)"
+    );
+    ended.failed(69, &told);
+}
+
+/// What the system has heard of a datagram it tells in place of sending the next one.
+#[tokio::test]
+async fn a_datagram_in_whose_place_a_refusal_is_told_is_sent_all_the_same() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    drop(socket);
+    let mut both = send(&Endpoint::Udp(address.into()), "50ms");
+    let ended = within(run(both.args(["--retry", "1", "-v", "a", "b"]))).await;
+    assert_eq!(ended.code, Some(69), "{ended:?}");
+    assert_eq!(ended.stderr.matches(" > frame ").count(), 4, "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn wait_returns_once_a_datagram_is_answered() {
     let wait = async |to: Endpoint| {
         run(program().args(["wait", "--timeout", "25s", &to.to_string()])).await

@@ -42,6 +42,8 @@ pub(crate) struct DatagramVolley<'a> {
     /// Frames that wait no more, the last one last.
     settled: VecDeque<Settled>,
     duplicates: u64,
+    /// The system has heard that nobody is there, and no reply has come since.
+    unreachable: Option<Error>,
 }
 
 /// A frame that has been sent.
@@ -93,6 +95,7 @@ impl<'a> DatagramVolley<'a> {
             waiting,
             settled,
             duplicates: 0,
+            unreachable: None,
         }
     }
 
@@ -147,7 +150,9 @@ impl<'a> DatagramVolley<'a> {
                 received = socket.receive() => match received {
                     Ok(reply) => self.land(reply),
                     // It may have been said of one that is sent again.
-                    Err(Error::Connect { .. }) if self.retries > 0 => {}
+                    Err(error @ Error::Connect { .. }) if self.retries > 0 => {
+                        self.unreachable = Some(error);
+                    }
                     Err(error) => return Err(error.into()),
                 },
                 () = overdue => self.expire(&socket).await?,
@@ -161,7 +166,11 @@ impl<'a> DatagramVolley<'a> {
             }
             self.settle();
         }
-        Ok(())
+        // That is why they were lost.
+        match self.unreachable.take() {
+            Some(error) if self.inbound.tally().lost > 0 => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     async fn send(&mut self, socket: &Datagrams, payload: Bytes) -> Result<(), Failure> {
@@ -179,10 +188,19 @@ impl<'a> DatagramVolley<'a> {
     }
 
     /// Hands a datagram to the system.
-    async fn put(&self, socket: &Datagrams, payload: &[u8]) -> Result<(), Failure> {
+    async fn put(&mut self, socket: &Datagrams, payload: &[u8]) -> Result<(), Failure> {
         match socket.send(payload).await {
-            // This tells of one before; it has not been sent itself.
-            Err(Error::Connect { .. }) if self.retries > 0 => Ok(()),
+            Err(error @ Error::Connect { .. }) if self.retries > 0 => {
+                self.unreachable = Some(error);
+            }
+            sent => return Ok(sent?),
+        }
+        // This was said of those before, and the next attempt sends.
+        match socket.send(payload).await {
+            Err(error @ Error::Connect { .. }) => {
+                self.unreachable = Some(error);
+                Ok(())
+            }
             sent => Ok(sent?),
         }
     }
@@ -220,6 +238,7 @@ impl<'a> DatagramVolley<'a> {
     /// Finds the frame that this answers: the oldest that waits for it, or else one to which it comes
     /// once more, or else the oldest of all.
     fn land(&mut self, reply: &[u8]) {
+        self.unreachable = None;
         let now = Instant::now();
         let (kind, is_strict) = (self.options.reply, self.is_strict);
         let is_right = |sent: &Sent| !is_strict || sent.is_answered_by(reply, kind);
