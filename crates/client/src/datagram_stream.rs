@@ -9,7 +9,7 @@
 //!
 //! They may come in any order, twice or never, and there is no end: who reads finds out whose a reply
 //! is. Frames of one length are handed to the kernel together where it can cut them itself (GSO), and
-//! taken from it together (GRO).
+//! taken from it together (GRO). What is longer than a packet goes in several, as from any socket.
 
 use std::cell::RefCell;
 use std::io::{self, IoSliceMut};
@@ -19,13 +19,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+#[cfg(target_os = "linux")]
+use nix::sys::socket::{setsockopt, sockopt::Ipv6DontFrag};
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+#[cfg(target_os = "linux")]
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::UdpSocket;
 use tokio_util::sync::ReusableBoxFuture;
 use volley_proto::{HEAD_LEN, LONGEST_DATAGRAM, MaxFrame, Parsed, encode_data_head, parse};
 
-use crate::datagrams::take_error;
+use crate::datagrams::{is_too_long, take_error};
 
 /// Room for what one call receives: a datagram of any length, or as many shorter ones as the kernel
 /// joins.
@@ -52,6 +56,9 @@ pub(crate) struct DatagramStream {
     /// Whether the runtime has told of an error.
     may_have_failed: bool,
     state: UdpSocketState,
+    /// Datagrams of this length, and longer ones, are not handed over together: a packet of the
+    /// way's holds none.
+    too_long_to_join: usize,
     /// Where datagrams go.
     server: SocketAddr,
 }
@@ -62,10 +69,18 @@ impl DatagramStream {
     /// What the system says to a socket that is none of UDP, or not connected.
     pub(crate) fn new(socket: UdpSocket) -> io::Result<Self> {
         let server = socket.peer_addr()?;
-        let state = UdpSocketState::new((&socket).into())?;
+        let state = cut_by_the_kernel(&socket, server.is_ipv4())?;
         let socket = Arc::new(socket);
         let ready = ReusableBoxFuture::new(until_ready(Arc::clone(&socket)));
-        Ok(Self { socket, ready, is_waiting: true, may_have_failed: false, state, server })
+        Ok(Self {
+            socket,
+            ready,
+            is_waiting: true,
+            may_have_failed: false,
+            state,
+            too_long_to_join: usize::MAX,
+            server,
+        })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -92,28 +107,51 @@ impl DatagramStream {
     }
 
     /// Sends the frames at the front of `bytes` with one call. Returns how many bytes they are.
-    fn send_front(&self, bytes: &[u8]) -> io::Result<usize> {
+    fn send_front(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let first = payload_at(bytes)?;
-        let mut end = HEAD_LEN + first.len();
-        if first.is_empty() || self.state.max_gso_segments() == 1 {
-            self.send(first, None)?;
+        let may_join = self.state.max_gso_segments() > 1 && first.len() < self.too_long_to_join;
+        if may_join
+            && !first.is_empty()
+            && let Some(end) = self.send_train(first.len(), bytes)?
+        {
             return Ok(end);
         }
+        match self.send(first, None) {
+            // This was said of an earlier one: the way is narrower than this machine's part of it.
+            Err(error) if is_too_long(&error) => self.send(first, None)?,
+            sent => sent?,
+        }
+        Ok(HEAD_LEN + first.len())
+    }
+
+    /// Sends the frames of this length at the front of `bytes` if there are several. Returns how many
+    /// bytes they are; `None` if the kernel does not take them together.
+    fn send_train(&mut self, len: usize, bytes: &[u8]) -> io::Result<Option<usize>> {
         TRAIN.with_borrow_mut(|train| {
             train.clear();
-            train.extend_from_slice(first);
-            let mut segments = 1;
+            let (mut end, mut segments) = (0, 0);
             while segments < self.state.max_gso_segments()
                 && let Ok(next) = payload_at(&bytes[end..])
-                && next.len() == first.len()
-                && train.len() + next.len() <= LONGEST_DATAGRAM
+                && next.len() == len
+                && train.len() + len <= LONGEST_DATAGRAM
             {
                 train.extend_from_slice(next);
-                end += HEAD_LEN + next.len();
+                end += HEAD_LEN + len;
                 segments += 1;
             }
-            self.send(train, (segments > 1).then_some(first.len()))?;
-            Ok(end)
+            if segments < 2 {
+                return Ok(None);
+            }
+            match self.send(train, Some(len)) {
+                Ok(()) => Ok(Some(end)),
+                Err(error) if is_too_long(&error) => {
+                    self.too_long_to_join = len;
+                    Ok(None)
+                }
+                // The interface or what is below it cuts none.
+                Err(_) if self.state.max_gso_segments() == 1 => Ok(None),
+                Err(error) => Err(error),
+            }
         })
     }
 
@@ -147,6 +185,26 @@ impl DatagramStream {
         }
         Ok(end)
     }
+}
+
+/// What is known of a socket, which goes on cutting datagrams that are longer than a packet: QUIC,
+/// for which quinn-udp is made, wants none that are cut.
+#[cfg(target_os = "linux")]
+fn cut_by_the_kernel(socket: &UdpSocket, is_ipv4: bool) -> io::Result<UdpSocketState> {
+    let of_ipv4 = sockopt::ip_mtu_discover(socket)?;
+    let of_ipv6 = (!is_ipv4).then(|| sockopt::ipv6_mtu_discover(socket)).transpose()?;
+    let state = UdpSocketState::new(socket.into())?;
+    sockopt::set_ip_mtu_discover(socket, of_ipv4)?;
+    if let Some(of_ipv6) = of_ipv6 {
+        sockopt::set_ipv6_mtu_discover(socket, of_ipv6)?;
+        setsockopt(socket, Ipv6DontFrag, &false)?;
+    }
+    Ok(state)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn cut_by_the_kernel(socket: &UdpSocket, _: bool) -> io::Result<UdpSocketState> {
+    UdpSocketState::new(socket.into())
 }
 
 /// What a reader waits for.
@@ -209,7 +267,7 @@ impl AsyncRead for DatagramStream {
 impl AsyncWrite for DatagramStream {
     /// Takes whole data frames only.
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {

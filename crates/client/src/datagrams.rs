@@ -205,12 +205,12 @@ pub(crate) fn take_error(socket: &UdpSocket) -> io::Result<Option<io::Error>> {
 
 /// Whether the system says that no datagram of this length gets there.
 #[cfg(target_os = "linux")]
-fn is_too_long(error: &io::Error) -> bool {
+pub(crate) fn is_too_long(error: &io::Error) -> bool {
     error.raw_os_error() == Some(nix::libc::EMSGSIZE)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn is_too_long(_: &io::Error) -> bool {
+pub(crate) fn is_too_long(_: &io::Error) -> bool {
     false
 }
 
