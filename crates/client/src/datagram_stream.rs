@@ -55,6 +55,8 @@ pub(crate) struct DatagramStream {
     is_waiting: bool,
     /// Whether the runtime has told of an error.
     may_have_failed: bool,
+    /// What the system told before it gave the datagrams that had come until then.
+    failure: Option<io::Error>,
     state: UdpSocketState,
     /// Datagrams of this length, and longer ones, are not handed over together: a packet of the
     /// way's holds none.
@@ -77,6 +79,7 @@ impl DatagramStream {
             ready,
             is_waiting: true,
             may_have_failed: false,
+            failure: None,
             state,
             too_long_to_join: usize::MAX,
             server,
@@ -117,7 +120,7 @@ impl DatagramStream {
             return Ok(end);
         }
         match self.send(first, None) {
-            // This was said of an earlier one: the way is narrower than this machine's part of it.
+            // This was said of an earlier one: the way is narrower than it was long.
             Err(error) if is_too_long(&error) => self.send(first, None)?,
             sent => sent?,
         }
@@ -248,16 +251,23 @@ impl AsyncRead for DatagramStream {
                     has_read = true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if has_read && self.failure.is_some() {
+                        return Poll::Ready(Ok(()));
+                    }
                     self.wait_again();
                     if has_read {
                         return Poll::Ready(Ok(()));
                     }
-                    if mem::take(&mut self.may_have_failed)
-                        && let Some(error) = take_error(&self.socket)?
-                    {
+                    let told = mem::take(&mut self.may_have_failed);
+                    let told = if told { take_error(&self.socket)? } else { None };
+                    if let Some(error) = self.failure.take().or(told) {
                         return Poll::Ready(Err(error));
                     }
                 }
+                // The way is narrower than one was long. From now on they are cut for it.
+                Err(error) if is_too_long(&error) => {}
+                // Replies that have come count all the same.
+                Err(error) if self.failure.is_none() => self.failure = Some(error),
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
@@ -377,6 +387,19 @@ mod tests {
         drop(server);
         stream.write_all(&frames(&[1])).await.unwrap();
         let error = timeout(LIMIT, stream.read(&mut vec![0; 4 * ROOM])).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn what_came_before_an_error_is_read_before_it() {
+        let (mut stream, server) = pair().await;
+        server.send(b"hello").await.unwrap();
+        drop(server);
+        stream.write_all(&frames(&[1])).await.unwrap();
+        let mut room = vec![0; 4 * ROOM];
+        let len = timeout(LIMIT, stream.read(&mut room)).await.unwrap().unwrap();
+        assert_eq!(room[..len], *b"\0\0\0\x05hello");
+        let error = timeout(LIMIT, stream.read(&mut room)).await.unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 

@@ -165,7 +165,10 @@ impl<'c> Exchange<'c> {
                 return Poll::Ready(Ok(ended));
             }
             if self.poll_read(cx, bench)?.is_pending() {
-                return Poll::Pending;
+                return match self.broken_for_good() {
+                    Some(ended) => Poll::Ready(Err(ended)),
+                    None => Poll::Pending,
+                };
             }
         }
         cx.waker().wake_by_ref();
@@ -426,6 +429,12 @@ impl<'c> Exchange<'c> {
                 Err(Ended::Failed(Loss::Protocol, why))
             }
         }
+    }
+
+    /// Nothing can be written, and nothing that came before is left to be read: datagrams have no
+    /// end that could say more.
+    fn broken_for_good(&mut self) -> Option<Ended> {
+        self.broken.take_if(|_| self.stream.is_of_datagrams()).map(failed)
     }
 
     fn closed(&mut self) -> Ended {

@@ -2,13 +2,13 @@
 
 use std::future::poll_fn;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::time::timeout;
 use volley_client::{Options, open};
-use volley_proto::{HEAD_LEN, Text};
+use volley_proto::{Endpoint, HEAD_LEN, Text};
 
 use super::*;
 use crate::plan::schedule::Schedule;
@@ -128,6 +128,54 @@ async fn an_error_that_came_before_a_reset_is_heard_even_if_the_next_write_fails
         (ledger.count(Column::Ok), ledger.count(Column::Lost(Loss::Refused))),
         (BURST, BURST)
     );
+}
+
+/// A stream of datagrams, and the server's socket.
+async fn connect_datagrams() -> (Opened, UdpSocket) {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_read_timeout(Some(LIMIT)).unwrap();
+    let endpoint = Endpoint::Udp(server.local_addr().unwrap().into());
+    (open(&endpoint, &Options::default()).await.unwrap(), server)
+}
+
+#[tokio::test]
+async fn datagrams_that_cannot_be_sent_end_their_exchange_at_once() {
+    let (opened, _server) = connect_datagrams().await;
+    // One more than the longest.
+    let plan = Plan { sizes: Sizes::Fixed(65_508), ..plan() };
+    let mut client = client(&plan);
+    let (shared, mut bench) = begin(plan);
+    let mut exchange = Exchange::new(opened, &shared, &mut client);
+    let ended = timeout(LIMIT, poll_fn(|cx| exchange.poll(cx, &mut bench))).await.unwrap();
+    let Ended::Failed(Loss::Reset, why) = ended else { panic!("{ended:?}") };
+    assert!(why.starts_with("Message too long"), "{why}");
+    let ledger = &bench.interval.run.ledger;
+    assert!(ledger.sent() > 0, "{ledger:?}");
+    assert_eq!(ledger.count(Column::Lost(Loss::Reset)), ledger.sent(), "{ledger:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_in_the_middle_ends_an_exchange_of_datagrams_with_its_frames() {
+    let (opened, server) = connect_datagrams().await;
+    let mut client = client(&plan());
+    let (shared, mut bench) = begin(plan());
+    let mut exchange = Exchange::new(opened, &shared, &mut client);
+    let is_sent = |exchange: &Exchange<'_>| exchange.client.number == BURST;
+    let is_out = |exchange: &Exchange<'_>| is_sent(exchange) && exchange.unsent.is_none();
+    until(&mut exchange, &mut bench, is_out).await;
+    let mut frame = [0; 64];
+    for _ in 0..BURST {
+        let (_, from) = server.recv_from(&mut frame).unwrap();
+        server.send_to(&frame, from).unwrap();
+    }
+    drop(server);
+    due(1, &shared, &mut bench);
+    let ended = timeout(LIMIT, poll_fn(|cx| exchange.poll(cx, &mut bench))).await.unwrap();
+    let Ended::Failed(Loss::Reset, why) = ended else { panic!("{ended:?}") };
+    assert!(why.starts_with("Connection refused"), "{why}");
+    let ledger = &bench.interval.run.ledger;
+    assert_eq!((ledger.count(Column::Ok), ledger.sent()), (BURST, 2 * BURST));
+    assert_eq!(ledger.count(Column::Lost(Loss::Reset)), BURST);
 }
 
 #[tokio::test]
