@@ -4,12 +4,13 @@ use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio_rustls::TlsAcceptor;
 use volley_proto::Endpoint;
 
 use crate::scripted::within;
-use crate::tls_server::{Authority, Identity, Server, play};
+use crate::tls_server::{Authority, Identity, Server, listen, play, serve_all};
 use crate::{Ended, program, run, send};
 
 fn of(authority: &Authority) -> TlsAcceptor {
@@ -133,6 +134,31 @@ async fn a_certificate_that_has_expired_is_waited_for_in_vain() {
         assert!(ended.stderr.contains(why), "{ended:?}");
     })
     .await;
+}
+
+/// That is how a proxy that hands TLS through ends a connection for which it finds no server.
+#[tokio::test]
+async fn an_end_before_the_handshake_is_done_is_worth_another_try() {
+    let authority = Authority::new("a CA");
+    let (listener, to) = listen().await;
+    let serve = async {
+        // With its hello unread the client is reset, and without a hello of its own closed upon.
+        drop(listener.accept().await.unwrap());
+        let (mut closing, _) = listener.accept().await.unwrap();
+        closing.shutdown().await.unwrap();
+        serve_all(&listener, &of(&authority)).await;
+    };
+    let mut retry = send(&to);
+    retry.arg("--ca").arg(authority.file()).args(["--retry", "2", "a"]);
+    let ended = within(async {
+        tokio::select! {
+            () = serve => unreachable!(),
+            ended = run(&mut retry) => ended,
+        }
+    })
+    .await;
+    assert_eq!((ended.code, &*ended.stdout), (Some(0), &b"a\n"[..]), "{ended:?}");
+    assert!(ended.stderr.contains("; try 2 of 2 in "), "{ended:?}");
 }
 
 #[tokio::test]

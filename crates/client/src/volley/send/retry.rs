@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use volley_cli::Exit;
-use volley_client::Error;
 use volley_client::advice::exit;
+use volley_client::{Error, TlsFault};
 
 use crate::backoff::Backoff;
 use crate::failure::Failure;
@@ -49,8 +49,10 @@ impl Retry {
     /// The failure with what to try next, if nothing has been tried.
     pub(crate) fn advise(&self, failure: Failure) -> Failure {
         // Nobody was there, or something else may help, which is told already.
-        let is_no_loss =
-            matches!(failure, Failure::Client(Error::Resolve { .. } | Error::Connect { .. }));
+        let is_no_loss = matches!(
+            failure,
+            Failure::Client(Error::Resolve { .. } | Error::Connect { .. } | Error::Tls { .. })
+        );
         let has_advice = failure.message() != failure.to_string();
         if self.most > 0 || !may_pass(&failure) || is_no_loss || has_advice {
             return failure;
@@ -88,6 +90,7 @@ fn may_pass(failure: &Failure) -> bool {
         Error::Io { .. } | Error::Send { .. } => exit(error) == Exit::Failure,
         // A proxy without its server behind it ends like one that does not know HELLO.
         Error::NoWelcome { answer: "a close" | "a reset" } => true,
+        Error::Tls { fault: TlsFault::Closed | TlsFault::Lost { .. }, .. } => true,
         error => exit(error) == Exit::TryAgain,
     }
 }
