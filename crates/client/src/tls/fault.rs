@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use humantime::format_rfc3339_seconds;
 use rustls::pki_types::UnixTime;
-use rustls::{AlertDescription, CertificateError, OtherError};
+use rustls::{AlertDescription, CertificateError};
 
 use super::verifier::Untrusted;
 
@@ -120,16 +120,16 @@ impl From<CertificateError> for TlsFault {
             CertificateError::NotValidForNameContext { expected, presented } => {
                 Self::WrongName { wanted: expected.to_str().into_owned(), names: presented }
             }
-            CertificateError::Other(OtherError(error)) => match error.downcast_ref() {
-                Some(Untrusted::SelfSigned { subject }) => {
-                    Self::SelfSigned { subject: subject.clone() }
-                }
-                Some(Untrusted::Issuer { issuer }) => {
-                    Self::UnknownIssuer { issuer: issuer.clone() }
-                }
-                None => Self::Certificate { why: error.to_string() },
-            },
             error => Self::Certificate { why: error.to_string() },
+        }
+    }
+}
+
+impl From<Untrusted> for TlsFault {
+    fn from(untrusted: Untrusted) -> Self {
+        match untrusted {
+            Untrusted::SelfSigned { subject } => Self::SelfSigned { subject },
+            Untrusted::Issuer { issuer } => Self::UnknownIssuer { issuer },
         }
     }
 }

@@ -10,6 +10,7 @@ use volley_proto::{Control, FrameError, MaxFrame, Parsed, parse};
 use super::fault::TlsFault;
 use super::overheard::Overheard;
 use super::session::TlsSession;
+use super::verifier::Untrusted;
 use super::{Tls, TlsSetupError};
 
 /// Speaks TLS with the server of an endpoint with this host.
@@ -40,7 +41,7 @@ fn fault(error: io::Error, first: &[u8]) -> TlsFault {
         return TlsFault::Plaintext { sent };
     }
     match error.downcast::<rustls::Error>() {
-        Ok(error) => error.into(),
+        Ok(error) => Untrusted::behind(&error).map_or_else(|| error.into(), Into::into),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => TlsFault::Closed,
         Err(source) => TlsFault::Lost { source },
     }

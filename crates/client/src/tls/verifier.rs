@@ -1,7 +1,7 @@
 //! Whether the server is the one that was meant. The checks are webpki's; what is added is what a
 //! person wants to know when they fail.
 
-use std::fmt;
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,9 +13,7 @@ use rustls::crypto::{
 };
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
-};
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
@@ -47,16 +45,22 @@ pub(super) enum Untrusted {
     Issuer { issuer: String },
 }
 
-impl fmt::Display for Untrusted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SelfSigned { subject } => write!(f, "self-signed by {subject}"),
-            Self::Issuer { issuer } => write!(f, "signed by {issuer}"),
+thread_local! {
+    /// What there is to say of the last certificate that was not taken on this thread, if it is not
+    /// trusted. An error with room for it would tell the server something else than that its CA is
+    /// unknown; and a handshake ends in the same poll in which its certificate is not taken.
+    static UNTRUSTED: Cell<Option<Untrusted>> = const { Cell::new(None) };
+}
+
+impl Untrusted {
+    /// What there is to say of a certificate, right after a handshake has ended with this error.
+    pub(super) fn behind(error: &Error) -> Option<Self> {
+        match error {
+            Error::InvalidCertificate(CertificateError::UnknownIssuer) => UNTRUSTED.take(),
+            _ => None,
         }
     }
 }
-
-impl std::error::Error for Untrusted {}
 
 impl Verifier {
     /// Trusts everybody.
@@ -152,8 +156,9 @@ fn verify_pinned(
     Ok(ServerCertVerified::assertion())
 }
 
-/// The same error with what the certificate says of itself.
+/// The same error with what the certificate says of itself, in it or beside it.
 fn explained(error: CertificateError, certificate: &CertificateDer<'_>) -> CertificateError {
+    UNTRUSTED.set(None);
     let Ok(certificate) = Certificate::from_der(certificate) else { return error };
     let tbs = certificate.tbs_certificate();
     let (issuer, subject) = (tbs.issuer(), tbs.subject());
@@ -164,17 +169,15 @@ fn explained(error: CertificateError, certificate: &CertificateDer<'_>) -> Certi
         }
         // Of one that says that it is a CA's webpki says so and nothing else.
         CertificateError::UnknownIssuer | CertificateError::Other(_) if issuer == subject => {
-            of_untrusted(Untrusted::SelfSigned { subject: subject.to_string() })
+            UNTRUSTED.set(Some(Untrusted::SelfSigned { subject: subject.to_string() }));
+            CertificateError::UnknownIssuer
         }
         CertificateError::UnknownIssuer => {
-            of_untrusted(Untrusted::Issuer { issuer: issuer.to_string() })
+            UNTRUSTED.set(Some(Untrusted::Issuer { issuer: issuer.to_string() }));
+            CertificateError::UnknownIssuer
         }
         error => error,
     }
-}
-
-fn of_untrusted(untrusted: Untrusted) -> CertificateError {
-    CertificateError::Other(OtherError(Arc::new(untrusted)))
 }
 
 /// The names and addresses that a certificate is for.

@@ -233,6 +233,30 @@ async fn a_certificate_of_nobody_or_of_another_ca_is_told_apart() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_not_trusted_hears_that_its_ca_is_unknown() {
+    let (ours, theirs) = (Authority::new("our CA"), Authority::new("their CA"));
+    let options = trusting(ours.file());
+    let identities: [&dyn Fn() -> Identity; 3] = [
+        &|| theirs.issue(&["127.0.0.1"]),
+        &|| Identity::self_signed(&["127.0.0.1"], false),
+        &|| Identity::self_signed(&["127.0.0.1"], true),
+    ];
+    for identity in identities {
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let (listener, to) = listen().await;
+            let versions: &[_] = Box::leak(Box::new([version]));
+            let acceptor = Server { versions, ..Server::new(identity()) }.acceptor();
+            let connect = Connection::connect(&to, &options);
+            let accept = accept(&listener, &acceptor);
+            let (refused, connected) = within(async { tokio::join!(accept, connect) }).await;
+            let Err(heard) = refused else { panic!("it was taken") };
+            assert_eq!(heard.to_string(), "received fatal alert: UnknownCA");
+            assert!(matches!(connected, Err(Error::Tls { .. })), "{connected:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_certificate_for_another_name_is_told_with_its_names() {
     let authority = Authority::new("a CA");
     let server = || Server::new(authority.issue(&["volley.test", "192.0.2.1", "::1"])).acceptor();
