@@ -169,6 +169,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
                 break;
             }
         }
+        // TLS may have kept back some of what it took.
+        let _ = self.stream.flush().await;
     }
 
     /// Reads what may still come until the client closes or half-closes, and returns it.
