@@ -18,7 +18,7 @@ use volley_proto::{
 
 use crate::connection::{Connection, Terms};
 use crate::datagram_stream::DatagramStream;
-use crate::datagrams::{Datagrams, LONGEST};
+use crate::datagrams::{LONGEST, connected};
 use crate::deadline::deadline;
 use crate::error::{Error, ProtocolError};
 use crate::framing::Framing;
@@ -163,9 +163,11 @@ pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Erro
                 timeout_at(deadline, connect).await.map_err(|_| late("connection"))??;
             // A lost delay is no reason to give up a connection that works.
             let _ = stream.set_nodelay(true);
-            let ends = (stream.local_addr(), stream.peer_addr());
-            let announce = announce(&mut stream, ends, options);
-            timeout_at(deadline, announce).await.map_err(|_| late("connection"))??;
+            if let Some(header) = &options.proxy_header {
+                let ends = (stream.local_addr(), stream.peer_addr());
+                let announce = announce(&mut stream, ends, header);
+                timeout_at(deadline, announce).await.map_err(|_| late("connection"))??;
+            }
             if let Endpoint::Tls(_) = endpoint {
                 let secure = secure(endpoint, address, stream, options);
                 timeout_at(deadline, secure).await.map_err(|_| late("TLS handshake"))??
@@ -177,13 +179,15 @@ pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Erro
             let connect = connect_to_path(endpoint, address, options.local);
             let connected = timeout_at(deadline, connect).await;
             let mut stream = connected.map_err(|_| late("connection"))??;
-            let ends = (stream.local_addr(), stream.peer_addr());
-            let announce = announce(&mut stream, ends, options);
-            timeout_at(deadline, announce).await.map_err(|_| late("connection"))??;
+            if let Some(header) = &options.proxy_header {
+                let ends = (stream.local_addr(), stream.peer_addr());
+                let announce = announce(&mut stream, ends, header);
+                timeout_at(deadline, announce).await.map_err(|_| late("connection"))??;
+            }
             stream.into()
         }
         Endpoint::Udp(_) => {
-            let socket = Datagrams::open(endpoint, options).await?.into_socket();
+            let (socket, _) = connected(endpoint, options).await?;
             let stream = DatagramStream::new(socket);
             let stream = stream.map_err(|source| Error::Send { source })?.into();
             let (early, reply) = (BytesMut::new(), options.reply);
@@ -205,13 +209,12 @@ pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Opened, Erro
     Ok(Opened { stream, early, reply: terms.reply, max_frame: terms.max_frame })
 }
 
-/// Sends the PROXY header, if there is one, on a connection between these ends.
+/// Sends the PROXY header of a connection between these ends.
 async fn announce<A: Into<StreamAddress>>(
     stream: &mut (impl AsyncWrite + Unpin),
     ends: (io::Result<A>, io::Result<A>),
-    options: &Options,
+    header: &ProxyHeader,
 ) -> Result<(), Error> {
-    let Some(header) = &options.proxy_header else { return Ok(()) };
     let send = async {
         let bytes = header.encode(&ends.0?.into(), &ends.1?.into())?;
         stream.write_all(&bytes).await
@@ -297,14 +300,22 @@ async fn connect_to_any(
     local: Option<IpAddr>,
 ) -> Result<TcpStream, Error> {
     let mut failed = no_address(endpoint, addresses, local);
-    let fits = |to: &&SocketAddr| local.is_none_or(|local| local.is_ipv4() == to.is_ipv4());
-    for &address in addresses.iter().filter(fits) {
+    for address in candidates(addresses, local) {
         match connect_to(endpoint, address, local).await {
             Ok(stream) => return Ok(stream),
             Err(error) => failed = error,
         }
     }
     Err(failed)
+}
+
+/// The addresses that can be reached from `local`, if that is given: those of its family.
+pub(crate) fn candidates(
+    addresses: &[SocketAddr],
+    local: Option<IpAddr>,
+) -> impl Iterator<Item = SocketAddr> {
+    let fits = move |to: &SocketAddr| local.is_none_or(|local| local.is_ipv4() == to.is_ipv4());
+    addresses.iter().copied().filter(fits)
 }
 
 /// Why no address is tried, if none is.

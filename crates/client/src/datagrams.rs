@@ -4,14 +4,13 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 use volley_proto::{Endpoint, LONGEST_DATAGRAM, MaxFrame, ReplyKind};
 
-use crate::connect::{Options, no_address, resolve};
+use crate::connect::{Options, candidates, no_address, resolve};
 use crate::deadline::deadline;
 use crate::error::Error;
 use crate::tap::{Direction, Passing, Tap};
@@ -34,7 +33,7 @@ pub struct Datagrams {
     reply: ReplyKind,
     tap: Option<Arc<dyn Tap>>,
     /// How many were sent.
-    sent: AtomicU64,
+    sent: u64,
     /// How many have come.
     received: u64,
     room: Box<[u8]>,
@@ -50,45 +49,17 @@ impl Datagrams {
     /// way to the address, [`Error::ConnectTimedOut`]; [`Error::Unsupported`] unless the endpoint is
     /// [`Endpoint::Udp`].
     pub async fn open(endpoint: &Endpoint, options: &Options) -> Result<Self, Error> {
-        let Endpoint::Udp(address) = endpoint else {
-            return Err(Error::Unsupported { endpoint: endpoint.clone() });
-        };
-        let (limit, local) = (options.connect_timeout, options.local);
-        let until = deadline(Instant::now(), limit);
-        let Ok(addresses) = timeout_at(until, resolve(endpoint, address)).await else {
-            let (endpoint, awaited) = (endpoint.clone(), "address");
-            return Err(Error::ConnectTimedOut { endpoint, awaited, after: limit });
-        };
-        let addresses = addresses?;
-        let fits = |to: &&SocketAddr| local.is_none_or(|local| local.is_ipv4() == to.is_ipv4());
-        let Some(&address) = addresses.iter().find(fits) else {
-            return Err(no_address(endpoint, &addresses, local));
-        };
-        let any = if address.is_ipv4() {
-            Ipv4Addr::UNSPECIFIED.into()
-        } else {
-            Ipv6Addr::UNSPECIFIED.into()
-        };
-        let from = local.unwrap_or(any);
-        let bound = UdpSocket::bind((from, 0)).await;
-        let socket = bound.map_err(|source| Error::Bind { local: from, source })?;
-        let failed = |source| unreachable(endpoint, address, source);
-        socket.connect(address).await.map_err(failed)?;
+        let (socket, address) = connected(endpoint, options).await?;
         Ok(Self {
             socket,
             endpoint: endpoint.clone(),
             address,
             reply: options.reply,
             tap: options.tap.clone(),
-            sent: AtomicU64::new(0),
+            sent: 0,
             received: 0,
             room: vec![0; ROOM].into(),
         })
-    }
-
-    /// The socket alone.
-    pub(crate) fn into_socket(self) -> UdpSocket {
-        self.socket
     }
 
     /// Sends a datagram.
@@ -102,15 +73,15 @@ impl Datagrams {
     /// # Cancel safety
     ///
     /// It is sent whole or not at all.
-    pub async fn send(&self, payload: &[u8]) -> Result<(), Error> {
+    pub async fn send(&mut self, payload: &[u8]) -> Result<(), Error> {
         let len = payload.len();
         if len > LONGEST_DATAGRAM {
             return Err(Error::TooLarge { len, max: LONGEST.get() });
         }
         match self.socket.send(payload).await {
             Ok(_) => {
-                let seq = 1 + self.sent.fetch_add(1, Ordering::Relaxed);
-                self.show(Direction::Out, Passing::Data { seq, payload });
+                self.sent += 1;
+                self.show(Direction::Out, Passing::Data { seq: self.sent, payload });
                 Ok(())
             }
             Err(error) if is_too_long(&error) => Err(Error::PathTooNarrow { len }),
@@ -177,6 +148,35 @@ impl Datagrams {
             _ => other(error),
         }
     }
+}
+
+/// A socket for the first address of `endpoint`, which it is connected to, and that address. Errors
+/// as [`Datagrams::open`].
+pub(crate) async fn connected(
+    endpoint: &Endpoint,
+    options: &Options,
+) -> Result<(UdpSocket, SocketAddr), Error> {
+    let Endpoint::Udp(address) = endpoint else {
+        return Err(Error::Unsupported { endpoint: endpoint.clone() });
+    };
+    let (limit, local) = (options.connect_timeout, options.local);
+    let until = deadline(Instant::now(), limit);
+    let Ok(addresses) = timeout_at(until, resolve(endpoint, address)).await else {
+        let (endpoint, awaited) = (endpoint.clone(), "address");
+        return Err(Error::ConnectTimedOut { endpoint, awaited, after: limit });
+    };
+    let addresses = addresses?;
+    let Some(address) = candidates(&addresses, local).next() else {
+        return Err(no_address(endpoint, &addresses, local));
+    };
+    let any =
+        if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let from = local.unwrap_or(any);
+    let bound = UdpSocket::bind((from, 0)).await;
+    let socket = bound.map_err(|source| Error::Bind { local: from, source })?;
+    let failed = |source| unreachable(endpoint, address, source);
+    socket.connect(address).await.map_err(failed)?;
+    Ok((socket, address))
 }
 
 /// Receives a datagram, or hears of an error. The system tells of an error apart, and the runtime

@@ -155,10 +155,10 @@ impl<'a> DatagramVolley<'a> {
                     }
                     Err(error) => return Err(error.into()),
                 },
-                () = overdue => self.expire(&socket).await?,
+                () = overdue => self.expire(&mut socket).await?,
                 frame = self.outbound.next_frame(LONGEST_DATAGRAM, self.flight), if !is_over => {
                     match frame {
-                        Some(frame) => self.send(&socket, frame).await?,
+                        Some(frame) => self.send(&mut socket, frame).await?,
                         None => is_over = true,
                     }
                 }
@@ -173,7 +173,7 @@ impl<'a> DatagramVolley<'a> {
         }
     }
 
-    async fn send(&mut self, socket: &Datagrams, payload: Bytes) -> Result<(), Failure> {
+    async fn send(&mut self, socket: &mut Datagrams, payload: Bytes) -> Result<(), Failure> {
         if self.is_strict
             && let Err(why) = DatagramReply::to(&payload, self.options.reply, 0)
         {
@@ -188,7 +188,7 @@ impl<'a> DatagramVolley<'a> {
     }
 
     /// Hands a datagram to the system.
-    async fn put(&mut self, socket: &Datagrams, payload: &[u8]) -> Result<(), Failure> {
+    async fn put(&mut self, socket: &mut Datagrams, payload: &[u8]) -> Result<(), Failure> {
         match socket.send(payload).await {
             Err(error @ Error::Connect { .. }) if self.retries > 0 => {
                 self.unreachable = Some(error);
@@ -213,7 +213,7 @@ impl<'a> DatagramVolley<'a> {
     }
 
     /// Gives up the frames that have waited too long, or sends them again.
-    async fn expire(&mut self, socket: &Datagrams) -> Result<(), Failure> {
+    async fn expire(&mut self, socket: &mut Datagrams) -> Result<(), Failure> {
         let now = Instant::now();
         let mut again = Vec::new();
         for waiting in self.waiting.iter_mut().filter(|waiting| waiting.outcome.is_none()) {
