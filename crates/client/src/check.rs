@@ -5,6 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use volley_proto::{Receipt, ReceiptError, ReplyKind, crc32c};
 
+use crate::error::bytes;
+
 /// A reply that passed its checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -108,8 +110,9 @@ impl Arrival {
 pub enum Mismatch {
     /// An echo that is not its frame.
     #[error(
-        "reply {seq} is not its frame: {} bytes sent, {} received, different from byte {} on",
-        sent.len(), received.len(), first_difference(sent, received)
+        "{} is not its frame: {} sent, {} received, different from byte {} on",
+        numbered("reply", *seq), bytes(sent.len() as u64), received.len(),
+        first_difference(sent, received)
     )]
     Echo {
         /// The frame's number on its connection.
@@ -120,7 +123,7 @@ pub enum Mismatch {
         received: Bytes,
     },
     /// A reply that is no receipt, from a server that should send them.
-    #[error("reply {seq} is no receipt: {source}")]
+    #[error("{} is no receipt: {source}", numbered("reply", *seq))]
     Receipt {
         /// The frame's number on its connection.
         seq: u64,
@@ -128,7 +131,9 @@ pub enum Mismatch {
         source: ReceiptError,
     },
     /// A receipt for other bytes.
-    #[error("receipt {seq} is for other bytes: crc32c {received:08x}, not {sent:08x}")]
+    #[error(
+        "{} is for other bytes: crc32c {received:08x}, not {sent:08x}", numbered("receipt", *seq)
+    )]
     Crc32c {
         /// The frame's number on its connection.
         seq: u64,
@@ -138,7 +143,7 @@ pub enum Mismatch {
         received: u32,
     },
     /// A receipt out of turn.
-    #[error("receipt {received} came in place of receipt {seq}")]
+    #[error("{}", out_of_turn(*seq, *received))]
     Seq {
         /// The frame's number on its connection.
         seq: u64,
@@ -146,7 +151,7 @@ pub enum Mismatch {
         received: u64,
     },
     /// A receipt after bytes were lost or added.
-    #[error("receipt {seq} counts {received} bytes in all, not {sent}")]
+    #[error("{} counts {} in all, not {sent}", numbered("receipt", *seq), bytes(*received))]
     Total {
         /// The frame's number on its connection.
         seq: u64,
@@ -180,6 +185,19 @@ impl Sent {
                     && receipt.crc32c == crc32c(&self.payload)
             }),
         }
+    }
+}
+
+/// A reply or receipt by its number. Those to datagrams have none.
+fn numbered(noun: &str, seq: u64) -> String {
+    if seq == 0 { format!("the {noun}") } else { format!("{noun} {seq}") }
+}
+
+fn out_of_turn(seq: u64, received: u64) -> String {
+    if seq == 0 {
+        format!("the receipt has the number {received}, and those for datagrams have 0")
+    } else {
+        format!("receipt {received} came in place of receipt {seq}")
     }
 }
 
@@ -223,6 +241,26 @@ mod tests {
             "reply 2 is not its frame: 5 bytes sent, 6 received, different from byte 5 on"
         );
         assert!(message(b"").contains("0 received, different from byte 0 on"));
+    }
+
+    #[test]
+    fn a_reply_to_a_datagram_has_no_number() {
+        let told = |kind, payload: &[u8]| {
+            let sent = Sent { seq: 0, total: 1, payload: Bytes::from_static(b"x") };
+            Arrival::new(sent, payload, kind, Duration::ZERO).check().unwrap_err().to_string()
+        };
+        let not_its_frame =
+            "the reply is not its frame: 1 byte sent, 2 received, different from byte 1 on";
+        assert_eq!(told(ReplyKind::Echo, b"xy"), not_its_frame);
+        assert!(told(ReplyKind::Ack, b"xy").starts_with("the reply is no receipt: "));
+        let receipt = Receipt { crc32c: crc32c(b"x"), seq: 0, total: 1, received_at: 1 };
+        let told = |receipt: Receipt| told(ReplyKind::Ack, &receipt.encode());
+        let crc = told(Receipt { crc32c: 1, ..receipt });
+        assert!(crc.starts_with("the receipt is for other bytes: crc32c 00000001, not "), "{crc}");
+        let total = told(Receipt { total: 7, ..receipt });
+        assert_eq!(total, "the receipt counts 7 bytes in all, not 1");
+        let number = told(Receipt { seq: 3, ..receipt });
+        assert_eq!(number, "the receipt has the number 3, and those for datagrams have 0");
     }
 
     #[test]

@@ -160,7 +160,7 @@ pub enum Error {
         len: usize,
     },
     /// The frame is longer than the server takes; it was not sent.
-    #[error("frame of {len} bytes exceeds the limit of {max}")]
+    #[error("frame of {} exceeds the limit of {max}", bytes(*len as u64))]
     TooLarge {
         /// The payload's length in bytes.
         len: usize,
@@ -192,7 +192,7 @@ pub enum ProtocolError {
         protocol: Foreign,
     },
     /// A data frame while no reply was awaited.
-    #[error("a reply of {len} bytes while none was awaited")]
+    #[error("a reply of {} while none was awaited", bytes(*len as u64))]
     Unasked {
         /// Its payload's length in bytes.
         len: usize,
@@ -237,6 +237,10 @@ fn books(answered: u64, outstanding: u64) -> String {
 
 fn frames(count: u64) -> String {
     format!("{count} frame{}", if count == 1 { "" } else { "s" })
+}
+
+pub(crate) fn bytes(count: u64) -> String {
+    format!("{count} byte{}", if count == 1 { "" } else { "s" })
 }
 
 /// Where to connect from, if that is a certain address and not any of a family.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 
+use crate::frame::bytes;
 use crate::{MaxFrame, MaxFrameError};
 
 /// The protocol version that this crate speaks, the `code` of HELLO and WELCOME.
@@ -149,7 +150,7 @@ impl Control {
 #[non_exhaustive]
 pub enum ControlError {
     /// Fewer bytes than the fixed fields take.
-    #[error("control frame of {len} bytes: must be 12 to 212")]
+    #[error("control frame of {}: must be 12 to 212", bytes(*len as u64))]
     Short {
         /// How many there are.
         len: usize,

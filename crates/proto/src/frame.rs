@@ -83,6 +83,11 @@ pub struct MaxFrameError {
     pub bytes: u64,
 }
 
+/// So many bytes, in a message.
+pub(crate) fn bytes(count: u64) -> String {
+    format!("{count} byte{}", if count == 1 { "" } else { "s" })
+}
+
 /// The head of a data frame whose payload has `payload_len` bytes.
 ///
 /// # Panics

@@ -4,6 +4,7 @@
 //! come costs less than remembering it would.
 
 use crate::control::{self, Control, ControlError};
+use crate::frame::bytes;
 use crate::{Foreign, HEAD_LEN, MaxFrame};
 
 /// The head's top bit: set on control frames, never on data frames.
@@ -34,7 +35,7 @@ pub enum Parsed<'a> {
 #[non_exhaustive]
 pub enum FrameError {
     /// A data frame that declares more than the limit.
-    #[error("frame of {len} bytes exceeds the limit of {max}")]
+    #[error("frame of {} exceeds the limit of {max}", bytes(u64::from(*len)))]
     TooLarge {
         /// The declared payload length in bytes.
         len: u32,
@@ -48,7 +49,7 @@ pub enum FrameError {
         protocol: Foreign,
     },
     /// A control frame that declares a length which no control frame has.
-    #[error("control frame of {len} bytes: must be 12 to 212")]
+    #[error("control frame of {}: must be 12 to 212", bytes(u64::from(*len)))]
     ControlLength {
         /// The declared length in bytes.
         len: u32,

@@ -24,7 +24,7 @@ pub(crate) enum Failure {
     NotGranted { wanted: ReplyKind, granted: ReplyKind },
     #[error("{lost} of {} replies never came", lost + replies)]
     Lost { lost: u64, replies: u64 },
-    #[error("{duplicates} replies came that no frame was waiting for")]
+    #[error("{} came that no frame was waiting for", replies(*duplicates))]
     Duplicates { duplicates: u64 },
     #[error("not done within {}: {progress}", format_duration(*after))]
     Deadline { after: Duration, progress: String },
@@ -55,6 +55,10 @@ pub(crate) enum Failure {
     /// Everything has been told; what is left is the exit code.
     #[error("told already")]
     Told(Exit),
+}
+
+fn replies(count: u64) -> String {
+    if count == 1 { "1 reply".to_owned() } else { format!("{count} replies") }
 }
 
 impl Failure {

@@ -27,6 +27,11 @@ pub(crate) fn millis(time: Duration) -> String {
     format!("{:.3} ms", time.as_secs_f64() * 1e3)
 }
 
+/// A number of things, `s` behind their name unless it is one.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Bytes that a terminal shows and does not obey.
 pub(crate) fn harmless(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());

@@ -6,6 +6,7 @@ use volley_cli::{format_duration, printable};
 use volley_client::{Direction, Passing, Stream, StreamAddress, Tap};
 use volley_proto::Control;
 
+use crate::render::counted;
 use crate::{dump, stderr};
 
 /// Shows what passes, with the time since the start.
@@ -39,7 +40,6 @@ impl Wire {
 
     fn show_bytes(&self, mark: char, name: &str, bytes: &[u8]) {
         let len = bytes.len();
-        let plural = if len == 1 { "" } else { "s" };
         let rows = if self.shows_all {
             dump::all_rows(bytes, MARGIN)
         } else if bytes.is_empty() {
@@ -48,7 +48,7 @@ impl Wire {
             let more = if len > dump::ROW { " …" } else { "" };
             format!("{MARGIN}{}{more}\n", dump::row(bytes, 0))
         };
-        self.show(mark, &format!("{name}: {len} byte{plural}"), &rows);
+        self.show(mark, &format!("{name}: {}", counted(len as u64, "byte")), &rows);
     }
 }
 

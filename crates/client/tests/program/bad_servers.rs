@@ -258,7 +258,7 @@ volley: wrong replies: 1 of 2";
         ended.failed_after("world\n", 1, &format!("{why}{hint}{shown}"));
         let three = b"\0\0\0\x05hello\0\0\0\x05world\0\0\0\x01!";
         let ended = sent_to(Bad::Answers(three), arguments).await;
-        let told = "the server broke the protocol: a reply of 1 bytes while none was awaited";
+        let told = "the server broke the protocol: a reply of 1 byte while none was awaited";
         ended.failed_after("hello\nworld\n", 76, told);
     }
 }
@@ -269,7 +269,7 @@ async fn control_frames_that_are_none() {
                    framed server?)";
     let bytes = b"\x80\0\0\x0c\x77\0\0\x01\0\0\0\0\0\0\0\0";
     both(Bad::Answers(bytes), (76, unknown), (76, unknown)).await;
-    let short = "the server broke the protocol: control frame of 1 bytes: must be 12 to 212 (is it \
+    let short = "the server broke the protocol: control frame of 1 byte: must be 12 to 212 (is it \
                  a framed server?)";
     both(Bad::Answers(b"\x80\0\0\x01\x77"), (76, short), (76, short)).await;
 }

@@ -122,8 +122,7 @@ async fn a_reply_that_comes_twice_is_told() {
         server.echo(1).await;
     };
     let one_by_one = async |to| run(send(&to, "25s").args(["--pipeline", "1", "hello", "b"])).await;
-    let told =
-        "a reply of 5 bytes came again\nvolley: 1 replies came that no frame was waiting for";
+    let told = "a reply of 5 bytes came again\nvolley: 1 reply came that no frame was waiting for";
     against(server, one_by_one).await.failed_after("hello\nb\n", 1, told);
 }
 
@@ -138,8 +137,7 @@ async fn a_reply_that_comes_twice_is_none_to_a_frame_before_it() {
         }
     };
     let ended = against(server, async |to| run(send(&to, "25s").args(["aaa", "bbb"])).await).await;
-    let told =
-        "a reply of 3 bytes came again\nvolley: 1 replies came that no frame was waiting for";
+    let told = "a reply of 3 bytes came again\nvolley: 1 reply came that no frame was waiting for";
     ended.failed_after("aaa\nbbb\n", 1, told);
 }
 

@@ -64,7 +64,7 @@ async fn ndjson_has_an_object_per_frame_also_for_wrong_and_missing_replies() {
     .await;
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let (objects, times) = objects(&ended);
-    let wrong = "reply 3 is not its frame: 1 bytes sent, 2 received, different from byte 0 on";
+    let wrong = "reply 3 is not its frame: 1 byte sent, 2 received, different from byte 0 on";
     let expected = [
         json!({"seq": 1, "verdict": "ok", "sent_bytes": 1, "bytes": 1, "reply": "a"}),
         json!({"seq": 2, "verdict": "ok", "sent_bytes": 1, "bytes": 1, "reply_base64": "/w=="}),

@@ -12,6 +12,7 @@ use volley_proto::{Receipt, ReceiptError, ReplyKind, crc32c};
 
 use super::event::Loss;
 use super::payload::Payloads;
+use crate::render::counted;
 
 /// How many pings are remembered that are overdue, and how many that were answered: a reply to an
 /// older one belongs to no ping.
@@ -62,13 +63,16 @@ pub(crate) enum Landing {
 /// What is wrong with a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Damage {
-    #[error("{sent} bytes sent, {received} received, different from byte {at} on")]
+    #[error(
+        "{} sent, {received} received, different from byte {at} on",
+        counted(*sent as u64, "byte")
+    )]
     Echo { sent: usize, received: usize, at: usize },
     #[error("no receipt: {0}")]
     Receipt(ReceiptError),
     #[error("a receipt for other bytes: crc32c {received:08x}, not {sent:08x}")]
     Crc32c { sent: u32, received: u32 },
-    #[error("a receipt that counts {received} bytes in all, not {sent}")]
+    #[error("a receipt that counts {} in all, not {sent}", counted(*received, "byte"))]
     Total { sent: u64, received: u64 },
     /// The server answers otherwise than is expected of it.
     #[error("{} (try --reply {received})", other(*received))]

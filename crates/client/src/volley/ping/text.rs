@@ -9,7 +9,7 @@ use volley_proto::ReplyKind;
 use super::event::{Event, Loss};
 use super::tally::Summary;
 use super::times::Figures;
-use crate::render::millis;
+use crate::render::{counted, millis};
 
 /// An event as a line, with the target's name in front if there are several; nothing for events that
 /// are told by others.
@@ -34,7 +34,9 @@ pub(crate) fn line(event: &Event, target: &str, is_alone: bool) -> Option<String
         Event::Duplicate { seq, bytes, rtt } => {
             format!("seq={seq} bytes={bytes} time={} (duplicate)", millis(*rtt))
         }
-        Event::Stray { bytes } => format!("a reply of {bytes} bytes to no ping"),
+        Event::Stray { bytes } => {
+            format!("a reply of {} to no ping", counted(*bytes as u64, "byte"))
+        }
         Event::GoingAway { why } => format!("the server takes no new frames: {why}"),
         Event::Disconnected { why } => format!("connection lost: {why}"),
         Event::Connected { address, after, again } => {
@@ -60,7 +62,7 @@ fn head(
         .filter(|address| !target.ends_with(address.as_str()))
         .map_or_else(String::new, |address| format!(" ({address})"));
     let reply = reply.map_or_else(String::new, |reply| format!(", {reply}"));
-    format!("PING {target}{address}: {bytes} bytes{reply}")
+    format!("PING {target}{address}: {}{reply}", counted(bytes as u64, "byte"))
 }
 
 const fn prefix(reason: Loss) -> &'static str {

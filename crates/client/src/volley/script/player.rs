@@ -18,6 +18,7 @@ use super::judge::{Unexpected, judge};
 use super::statement::{Action, Pattern, Place, Script, Statement, Steps};
 use crate::dump;
 use crate::patience::connecting;
+use crate::render::counted;
 use crate::stderr;
 use crate::wire::Wire;
 
@@ -266,9 +267,8 @@ impl<'a> Player<'a> {
                     ));
                 };
                 let why = format!(
-                    "nothing that matches came within {within}, but {others} other frame{}; the \
-                     last: {}",
-                    if others == 1 { "" } else { "s" },
+                    "nothing that matches came within {within}, but {}; the last: {}",
+                    counted(others, "other frame"),
                     last.why
                 );
                 Err(Trouble { why, exit: Exit::TryAgain, ..last })
@@ -295,8 +295,9 @@ impl<'a> Player<'a> {
             Err(_) => {
                 let (have, needs) = (conversation.untaken(), due.len());
                 let why = format!(
-                    "{} of {needs} bytes came within {} (try a longer --timeout)",
+                    "{} of {} came within {} (try a longer --timeout)",
                     have.len(),
+                    counted(needs as u64, "byte"),
                     format_duration(longest)
                 );
                 Err(Trouble { exit: Exit::TryAgain, ..unexpected(why, have) })

@@ -16,6 +16,7 @@ use super::flight::Flight;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use crate::failure::{Failure, tell};
+use crate::render::counted;
 
 /// Payload bytes in flight at most: a socket keeps some 200 KiB for its reader unless told otherwise
 /// (`net.core.rmem_default`), its own overhead included, and drops what comes beyond.
@@ -331,7 +332,7 @@ enum Again {
 }
 
 fn bytes(len: usize) -> String {
-    format!("{len} byte{}", if len == 1 { "" } else { "s" })
+    counted(len as u64, "byte")
 }
 
 /// Datagrams are not counted: each receipt is for one alone.

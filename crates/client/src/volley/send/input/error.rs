@@ -8,6 +8,7 @@ use volley_cli::{Exit, format_bytes};
 
 use crate::decode::DecodeError;
 use crate::failure::Failure;
+use crate::render::counted;
 
 /// Why there is no next frame.
 #[derive(Debug, thiserror::Error)]
@@ -17,8 +18,8 @@ pub(crate) enum InputError {
     #[error("cannot read {place}: {source}")]
     Read { place: Place, source: io::Error },
     #[error(
-        "{place} is longer than the {max} bytes that the server takes{}",
-        hint(*split_by, *max)
+        "{place} is longer than the {} that the server takes{}",
+        counted(*max as u64, "byte"), hint(*split_by, *max)
     )]
     TooLong {
         place: Place,
