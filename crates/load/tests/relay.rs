@@ -98,12 +98,11 @@ fn run(plan: Plan) -> Outcome {
     told.recv_timeout(LIMIT).unwrap()
 }
 
-/// The columns that are not empty.
+/// The columns that are not empty, which must add up.
 fn filled(outcome: &Outcome) -> BTreeMap<Column, u64> {
     let ledger = &outcome.total.run.ledger;
     assert_eq!((ledger.sent(), ledger.imbalance()), (100, 0), "{ledger:?}");
-    let counts = Column::all().map(|column| (column, ledger.count(column)));
-    counts.filter(|&(_, frames)| frames > 0).collect()
+    ledger.filled()
 }
 
 #[test]
@@ -134,10 +133,20 @@ fn a_closed_loop_goes_on_after_a_loss() {
     let kind = ReplyKind::Echo;
     let mut plan = plan(relay(kind), kind);
     (plan.pipeline, plan.timeout) = (1, Duration::from_millis(300));
-    let columns = filled(&run(plan));
-    // With one in flight nothing can be swapped; the one that is held comes with the next.
-    assert_eq!(columns.values().sum::<u64>(), 100);
-    assert_eq!(columns[&Column::Ok], 100 - 3 - 2 - 1 - 1 - 1);
+    let outcome = run(plan);
+    // With one in flight nothing can be swapped: the one that is held is overdue when it comes with
+    // the next. The delayed one comes when the run is over, unless the machine is very slow.
+    let expected = |late| {
+        BTreeMap::from([
+            (Column::Ok, 100 - 3 - 2 - 1 - 1 - 1),
+            (Column::Lost(Loss::Skipped), 3 + 2 - late),
+            (Column::Duplicate, 2),
+            (Column::Late, late),
+            (Column::Corrupt, 1),
+        ])
+    };
+    let columns = filled(&outcome);
+    assert!([1, 2].map(expected).contains(&columns), "{columns:?}: {:?}", outcome.problems);
 }
 
 #[test]

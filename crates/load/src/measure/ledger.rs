@@ -153,6 +153,12 @@ impl Ledger {
         u64::try_from(frames).unwrap_or(0)
     }
 
+    /// The columns in which there are frames, and how many.
+    pub fn filled(&self) -> BTreeMap<Column, u64> {
+        let counts = Column::all().map(|column| (column, self.count(column)));
+        counts.filter(|&(_, frames)| frames > 0).collect()
+    }
+
     /// Frames without a reply, for whatever reason.
     pub fn lost(&self) -> u64 {
         u64::try_from(self.lost.values().sum::<i64>()).unwrap_or(0)

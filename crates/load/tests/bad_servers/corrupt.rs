@@ -4,7 +4,7 @@ use volley_load::measure::ledger::Column;
 use volley_proto::ReplyKind;
 
 use crate::scripted::{Change, Fault};
-use crate::{WAYS, Way, filled, play};
+use crate::{WAYS, Way, play};
 
 /// The frames that are answered wrongly: the first, two in a row, one in the middle, the last.
 const AT: [u64; 5] = [0, 20, 21, 50, 99];
@@ -14,7 +14,7 @@ const AT: [u64; 5] = [0, 20, 21, 50, 99];
 fn is_corrupt(way: Way, name: &str, change: Change) {
     let played = play(way, Fault::Change(change), &AT);
     let columns = [(Column::Ok, 95), (Column::Corrupt, 5)];
-    let found = filled(&played.outcome.total.run.ledger);
+    let found = played.outcome.total.run.ledger.filled();
     assert_eq!(found, columns.into(), "{way:?}, changed: {name}");
     played.ends_with(columns);
     let count = &played.count;

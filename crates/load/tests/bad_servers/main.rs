@@ -117,7 +117,7 @@ impl Played {
     #[track_caller]
     fn ends_with<const N: usize>(&self, columns: [(Column, u64); N]) {
         let ledger = &self.outcome.total.run.ledger;
-        assert_eq!(filled(ledger), BTreeMap::from(columns), "{:?}", self.way);
+        assert_eq!(ledger.filled(), BTreeMap::from(columns), "{:?}", self.way);
         assert_eq!(self.outcome.end, End::Planned, "{:?}", self.outcome.problems);
         self.balances();
     }
@@ -136,12 +136,6 @@ impl Played {
         assert_eq!(run.service.histogram().len(), run.ledger.sent());
         assert_eq!(self.outcome.total.warmup.ledger, Ledger::default());
     }
-}
-
-/// The columns that are not empty.
-fn filled(ledger: &Ledger) -> BTreeMap<Column, u64> {
-    let counts = Column::all().map(|column| (column, ledger.count(column)));
-    counts.filter(|&(_, frames)| frames > 0).collect()
 }
 
 /// Does all of it at the same time, for what takes a while.
