@@ -102,12 +102,12 @@ const HUNDRED: u64 = 100;
 /// How to write weights.
 const WEIGHTS: &str = "write for example 64:90%,16384:10% or 64:9,16384:1";
 
-/// `64` or `64..4096`.
 /// The lengths that can come.
 fn possible(weighted: &[(u32, u32)]) -> impl Iterator<Item = u32> {
     weighted.iter().filter(|&&(_, weight)| weight > 0).map(|&(len, _)| len)
 }
 
+/// `64` or `64..4096`.
 fn range(text: &str) -> Result<Sizes, Misread<'_>> {
     let Some((from, to)) = text.split_once("..") else {
         return length(text).map(Sizes::Fixed);
