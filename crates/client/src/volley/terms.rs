@@ -12,7 +12,8 @@ use crate::failure::Failure;
 pub(crate) struct Terms {
     /// The reply to ask for
     ///
-    /// With --no-hello the reply to expect. [default: the listener's own; with --no-hello echo]
+    /// With --no-hello, and over udp://, the reply to expect. [default: the listener's own; with
+    /// --no-hello, and over udp://, echo]
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) reply: Option<Reply>,
 
