@@ -41,6 +41,8 @@ pub(crate) struct Moment {
     pub(crate) planned: Option<Duration>,
     /// How many frames the run is to send, if it is over after so many.
     pub(crate) frames_planned: Option<u64>,
+    /// How long replies are awaited at most.
+    pub(crate) timeout: Duration,
     /// Frames sent so far, of those that count towards `frames_planned`.
     pub(crate) sent: u64,
     /// Frames that got no reply, or a wrong one.

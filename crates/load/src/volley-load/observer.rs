@@ -75,7 +75,7 @@ impl<'a> Observer<'a> {
     }
 
     fn moment(&mut self, progress: &Progress) -> Moment {
-        let Plan { warmup, stop, .. } = self.plan;
+        let Plan { warmup, stop, timeout, .. } = self.plan;
         let (phase, elapsed, planned) = match progress.phase {
             shared::Phase::Connecting => (Phase::Connecting, Duration::ZERO, None),
             shared::Phase::Sending if progress.elapsed < *warmup => {
@@ -92,6 +92,7 @@ impl<'a> Observer<'a> {
             elapsed,
             planned,
             frames_planned: stop.frames,
+            timeout: *timeout,
             sent: self.sent,
             failed: self.failed,
             connected: progress.connected,

@@ -1,13 +1,16 @@
 //! Ended from outside.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::scripted::{Script, Server};
-use crate::{Ended, LIMIT, Running, await_frames, ledger, line, load, load_to};
+use crate::{Ended, LIMIT, PROGRAM, Running, await_frames, ledger, line, load, load_to};
 
 /// Sends this signal when some frames have been sent.
 fn ended_by(signal: Signal, arguments: &str) -> Ended {
@@ -64,6 +67,29 @@ fn a_second_signal_ends_the_wait_for_replies() {
     assert_eq!(ended.stderr, "volley-load: stopped at once, without waiting for replies\n");
     let (sent, columns) = ledger(&ended);
     assert_eq!(columns, [("lost (aborted)".to_owned(), sent)]);
+}
+
+#[test]
+fn who_waits_for_a_silent_server_is_told_how_long_and_how_to_end_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = listener.local_addr().unwrap().to_string();
+    let mut command = Command::new(PROGRAM);
+    command.args(["--to", &to, "--no-hello", "-c", "1", "-d", "1h", "--timeout", "1h"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let (tell, told) = mpsc::channel();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    thread::spawn(move || stderr.lines().try_for_each(|line| tell.send(line.unwrap())));
+    let [stdout, stderr] = [(); 2].map(|()| mpsc::channel().1);
+    let mut running = Running { child, stdout, stderr };
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.read_exact(&mut [0; 1]).unwrap();
+    running.signal(Signal::INT);
+    let how = ", awaiting the last replies for up to 1h; Ctrl-C ends at once: ";
+    while !told.recv_timeout(LIMIT).unwrap().contains(how) {}
+    running.signal(Signal::INT);
+    let last = told.into_iter().last().unwrap();
+    assert_eq!(last, "volley-load: stopped at once, without waiting for replies");
+    assert_eq!(running.child.wait().unwrap().code(), Some(130));
 }
 
 #[test]

@@ -14,6 +14,9 @@ const AT_FIRST: Duration = Duration::from_secs(2);
 /// How often it comes then: a log of an hour's run stays readable.
 const LATER: Duration = Duration::from_secs(10);
 
+/// How long the last replies are awaited in silence: those of a server that is fine come sooner.
+const BEFORE_WAITING_IS_TOLD: Duration = Duration::from_millis(500);
+
 /// When [`LATER`] begins.
 const FIRST: Duration = Duration::from_secs(60);
 
@@ -22,20 +25,28 @@ const FIRST: Duration = Duration::from_secs(60);
 pub(super) struct Lines {
     /// Counted from the beginning.
     due: Duration,
+    /// Whether a line has said that replies are awaited.
+    has_told_of_waiting: bool,
 }
 
 impl Default for Lines {
     fn default() -> Self {
-        Self { due: AT_FIRST }
+        Self { due: AT_FIRST, has_told_of_waiting: false }
     }
 }
 
 impl Lines {
     /// The line for `moment`, if one is due `since` the beginning.
     pub(super) fn next(&mut self, since: Duration, moment: &Moment) -> Option<String> {
+        let is_waiting =
+            moment.phase == Phase::Finishing && moment.elapsed >= BEFORE_WAITING_IS_TOLD;
+        if is_waiting && !self.has_told_of_waiting {
+            self.due = self.due.min(since);
+        }
         if since < self.due {
             return None;
         }
+        self.has_told_of_waiting = is_waiting;
         // The rhythm is kept if a line is a little late, and taken up anew after a long gap.
         let pause = if self.due < FIRST { AT_FIRST } else { LATER };
         self.due += pause;
@@ -115,7 +126,8 @@ mod tests {
         let finishing = Moment { phase: Phase::Finishing, last: None, ..moment() };
         assert_eq!(
             line(&finishing),
-            "volley-load: finishing, 12 s, awaiting the last replies: 0 failed\n"
+            "volley-load: finishing, 12 s, awaiting the last replies for up to 10s; Ctrl-C ends at \
+             once: 0 failed\n"
         );
     }
 
@@ -130,6 +142,20 @@ mod tests {
     fn lines_come_every_two_seconds_then_every_ten() {
         assert_eq!(times(9), [2, 4, 6, 8]);
         assert_eq!(times(100)[28..], [58, 60, 70, 80, 90]);
+    }
+
+    #[test]
+    fn a_line_comes_soon_when_replies_are_awaited() {
+        let mut lines = Lines::default();
+        let mut asked = |phase, since, elapsed| {
+            let [since, elapsed] = [since, elapsed].map(Duration::from_millis);
+            lines.next(since, &Moment { phase, elapsed, ..moment() }).is_some()
+        };
+        assert!(asked(Phase::Sending, 100_000, 100_000));
+        assert!(!asked(Phase::Finishing, 101_000, 400));
+        assert!(asked(Phase::Finishing, 101_100, 500));
+        assert!(!asked(Phase::Finishing, 101_200, 600));
+        assert!(asked(Phase::Finishing, 111_100, 10_500));
     }
 
     #[test]

@@ -473,7 +473,7 @@ mod tests {
             }
             let moment = Moment {
                 phase, elapsed, planned, frames_planned, sent, failed, connected, connections,
-                asked_rate, last,
+                timeout: Duration::from_secs(10), asked_rate, last,
             };
             let buffer = drawn(&moment, &history, width, height);
             prop_assert!(buffer.area.width < width.max(1));

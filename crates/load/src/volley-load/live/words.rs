@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use volley_cli::format_duration;
+
 use super::{Moment, Phase};
 
 /// How far a run is.
@@ -27,7 +29,11 @@ impl Progress {
                 ratio: Some(ratio(moment.connected.into(), moment.connections.into())),
             },
             Phase::Finishing => {
-                Self { text: format!("{elapsed}, awaiting the last replies"), ratio: None }
+                let longest = format_duration(moment.timeout);
+                let text = format!(
+                    "{elapsed}, awaiting the last replies for up to {longest}; Ctrl-C ends at once"
+                );
+                Self { text, ratio: None }
             }
             Phase::WarmingUp | Phase::Sending => {
                 let by_time = moment.planned.map(|planned| Self {
@@ -117,6 +123,7 @@ pub(super) mod tests {
             phase: Phase::Sending,
             elapsed: Duration::from_millis(12_300),
             planned: Some(Duration::from_secs(60)),
+            timeout: Duration::from_secs(10),
             frames_planned: None,
             sent: 599_976,
             failed: 0,
@@ -181,7 +188,11 @@ pub(super) mod tests {
         };
         assert_progress(&warming_up, "3 s of 4 s", Some(0.75));
         let finishing = Moment { phase: Phase::Finishing, ..warming_up };
-        assert_progress(&finishing, "3 s, awaiting the last replies", None);
+        assert_progress(
+            &finishing,
+            "3 s, awaiting the last replies for up to 10s; Ctrl-C ends at once",
+            None,
+        );
     }
 
     #[test]
