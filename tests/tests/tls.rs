@@ -224,7 +224,7 @@ async fn whoever_speaks_tls_to_one_that_does_not_is_told_at_both_ends() {
     let plaintext = Told {
         code: 76,
         client: "refused by the server after 0 frames: protocol: this listener speaks TLS, and \
-                 this is a frame",
+                 this is a frame (use tls://)",
         daemon: "this listener speaks TLS, and this is a frame",
     };
     tell(serve(&server, &[]).await, "tcp", &[], plaintext).await;

@@ -36,7 +36,7 @@ async fn whoever_stands_behind_a_balancer_sends_its_header() {
         let closed = load(&to, &[&header[..], &["-n", "1k", "-p", "8"]].concat()).await;
         let open = ["-n", "500", "-r", "2k", "--frames-per-connection", "50", "--reply", "ack"];
         let sent = 1 + closed + load(&to, &[&header[..], &open].concat()).await;
-        let log = daemon.whole_log().await;
+        let log = daemon.log().await;
         let (books, connections): (Vec<_>, Vec<_>) = log
             .lines()
             .filter(|line| line.contains(" frames_received=") || line.contains(" peer="))
@@ -48,23 +48,25 @@ async fn whoever_stands_behind_a_balancer_sends_its_header() {
     }
 }
 
-/// What `volley` tells of the daemon's refusal, and the daemon itself in its log.
-async fn is_refused(daemon: Daemon, flags: &[&str], why: &str) {
+/// What `volley` tells of the daemon's refusal, with what to try, and the daemon itself in its log.
+async fn is_refused(daemon: Daemon, flags: &[&str], why: &str, hint: &str) {
     let ended = send(&daemon.endpoint, flags).await;
     assert_eq!((ended.code, &ended.stdout[..]), (Some(76), &b""[..]), "{ended:?}");
-    let told = format!("volley: refused by the server after 0 frames: protocol: {why}\n");
+    let told = format!("volley: refused by the server after 0 frames: protocol: {why} ({hint})\n");
     assert!(ended.stderr.ends_with(&told), "{ended:?}");
-    let log = daemon.whole_log().await;
+    let log = daemon.log().await;
     assert!(log.contains(&format!(" cause=\"{why}\" ")), "{log}");
 }
 
 #[tokio::test]
 async fn a_header_that_is_missing_or_not_wanted_is_told_at_both_ends() {
+    let hint = "go through its balancer, or give --proxy-header v2";
     let missing = "a PROXY header has to come first, and this is a frame";
-    is_refused(Daemon::start(&["--proxy-from", "127.0.0.0/8"]).await, &[], missing).await;
+    is_refused(Daemon::start(&["--proxy-from", "127.0.0.0/8"]).await, &[], missing, hint).await;
     for version in ["v1", "v2"] {
         let unwanted = format!("this looks like PROXY protocol {version}, not a framed client");
-        is_refused(Daemon::start(&[]).await, &["--proxy-header", version], &unwanted).await;
+        let (flags, hint) = (["--proxy-header", version], "leave --proxy-header out");
+        is_refused(Daemon::start(&[]).await, &flags, &unwanted, hint).await;
     }
 }
 

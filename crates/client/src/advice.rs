@@ -162,10 +162,22 @@ fn hint(error: &Error) -> &'static str {
         Error::Refused { reason: Reason::TooLarge, .. } => {
             "send less at once, or give the server a larger --max-frame"
         }
+        Error::Refused { reason: Reason::Protocol, text, .. } => opening_hint(text),
         Error::Protocol(ProtocolError::Foreign { protocol: Foreign::Tls }) => "use tls://",
         Error::Protocol(ProtocolError::Foreign { .. }) => "is that the right port?",
         _ => "",
     }
+}
+
+/// What to try when volleyd says how a connection to its listener has to begin.
+fn opening_hint(text: &str) -> &'static str {
+    let hints = [
+        ("this listener speaks TLS", "use tls://"),
+        ("a PROXY header has to come first", "go through its balancer, or give --proxy-header v2"),
+        ("this looks like PROXY protocol", "leave --proxy-header out"),
+    ];
+    let hint = hints.iter().find(|(said, _)| text.starts_with(said));
+    hint.map_or("", |(_, hint)| hint)
 }
 
 fn tls_hint(fault: &TlsFault) -> &'static str {
