@@ -551,7 +551,12 @@ fn count_stray(bench: &mut Bench) {
 }
 
 fn failed(error: io::Error) -> Ended {
-    Ended::Failed(Loss::Reset, error.to_string())
+    // Of a datagram nobody hears before it is sent that there is no one to receive it.
+    let hint = match error.kind() {
+        io::ErrorKind::ConnectionRefused => " (is volleyd running there?)",
+        _ => "",
+    };
+    Ended::Failed(Loss::Reset, format!("{error}{hint}"))
 }
 
 #[cfg(test)]
