@@ -92,7 +92,8 @@ fn cases() -> Vec<Case> {
         ),
     ];
     for len in (0..12u32).chain([213, 255, 1 << 20]) {
-        let text = format!("control frame of {len} bytes: must be 12 to 212");
+        let plural = if len == 1 { "" } else { "s" };
+        let text = format!("control frame of {len} byte{plural}: must be 12 to 212");
         cases.push(case((1 << 31 | len).to_be_bytes(), 8, text));
     }
     cases

@@ -172,7 +172,8 @@ fn a_frame_of_the_longest_length_is_answered_and_a_longer_one_is_refused() {
         sender.join().unwrap().unwrap();
         // Its head is enough.
         peer.send((u32::try_from(max).unwrap() + 1).to_be_bytes());
-        let text = format!("frame of {} bytes exceeds the limit of {max}", max + 1);
+        let plural = if max == 0 { "" } else { "s" };
+        let text = format!("frame of {} byte{plural} exceeds the limit of {max}", max + 1);
         assert_eq!(peer.error(), (1, 1, text));
         peer.expect_end();
         drop(peer);

@@ -168,7 +168,8 @@ fn control_lengths_that_no_frame_has_are_refused_by_their_head() {
         let (code, last_seq, text) = peer.error();
         assert_eq!((code, last_seq), (8, 0), "{len}");
         // 2^31 - 1 is the bytes ff ff ff ff.
-        assert_eq!(text, format!("control frame of {len} bytes: must be 12 to 212"));
+        let plural = if len == 1 { "" } else { "s" };
+        assert_eq!(text, format!("control frame of {len} byte{plural}: must be 12 to 212"));
         peer.expect_end();
     }
 }
