@@ -1,5 +1,5 @@
-//! The programs together over TLS: with the certificate that volleyd makes, with clients that have one,
-//! and with everything that can be wrong between them.
+//! The programs together over TLS: with the certificate that volleyd makes, with clients that have
+//! one, and with everything that can be wrong between them.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, also in what it calls")]
 

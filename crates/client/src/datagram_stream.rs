@@ -127,8 +127,8 @@ impl DatagramStream {
         Ok(HEAD_LEN + first.len())
     }
 
-    /// Sends the frames of this length at the front of `bytes` if there are several. Returns how many
-    /// bytes they are; `None` if the kernel does not take them together.
+    /// Sends the frames of this length at the front of `bytes` if there are several. Returns how
+    /// many bytes they are; `None` if the kernel does not take them together.
     fn send_train(&mut self, len: usize, bytes: &[u8]) -> io::Result<Option<usize>> {
         TRAIN.with_borrow_mut(|train| {
             train.clear();

@@ -236,8 +236,8 @@ impl<'a> DatagramVolley<'a> {
         Ok(())
     }
 
-    /// Finds the frame that this answers: the oldest that waits for it, or else one to which it comes
-    /// once more, or else the oldest of all.
+    /// Finds the frame that this answers: the oldest that waits for it, or else one to which it
+    /// comes once more, or else the oldest of all.
     fn land(&mut self, reply: &[u8]) {
         self.unreachable = None;
         let now = Instant::now();
@@ -265,8 +265,8 @@ impl<'a> DatagramVolley<'a> {
         }
     }
 
-    /// Finds a frame that waits no more for which this reply is right: if there is one, one that has
-    /// had fewer replies than it was sent.
+    /// Finds a frame that waits no more for which this reply is right: if there is one, one that
+    /// has had fewer replies than it was sent.
     fn place_again(&mut self, is_right: impl Fn(&Sent) -> bool) -> Option<Again> {
         let settled = self.settled.iter_mut().map(|settled| {
             let kind = if settled.is_lost { Again::Late } else { Again::Repeat };
