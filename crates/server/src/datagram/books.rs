@@ -26,7 +26,7 @@ pub enum Dropped {
     RateLimited,
     /// Too many other sources are at their rate for one more to be kept in mind.
     Crowded,
-    /// Its reply is too large for the path back; it is never sent in fragments.
+    /// The system takes no reply of that length for the path back, not even in fragments.
     TooLarge,
     /// The system had no room for its reply.
     Blocked,

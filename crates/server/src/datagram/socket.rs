@@ -6,7 +6,11 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use nix::sys::socket::{setsockopt, sockopt};
 use quinn_udp::{Transmit, UdpSocketState};
+#[cfg(target_os = "linux")]
+use rustix::net::sockopt as rustix_sockopt;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -147,18 +151,34 @@ impl BatchSocket {
 
 /// Has the kernel join datagrams, both ways, as far as it can, and tell of each arrival what is
 /// wanted.
+#[cfg(target_os = "linux")]
 fn prepare(io: &UdpSocket, wanted: Wanted) -> io::Result<UdpSocketState> {
+    let is_ipv4 = io.local_addr()?.is_ipv4();
+    let of_ipv4 = is_ipv4.then(|| rustix_sockopt::ip_mtu_discover(io)).transpose()?;
+    let of_ipv6 = (!is_ipv4).then(|| rustix_sockopt::ipv6_mtu_discover(io)).transpose()?;
     let state = UdpSocketState::new(io.into())?;
-    // It asks for all that QUIC needs. What is left over costs an eighth of the time of small
-    // datagrams, and does no harm where it can't be left out.
-    #[cfg(target_os = "linux")]
+    // It asks for all that QUIC needs, which wants no datagram to be cut. Here what came in fragments
+    // goes back so.
+    if let Some(of_ipv4) = of_ipv4 {
+        rustix_sockopt::set_ip_mtu_discover(io, of_ipv4)?;
+    }
+    if let Some(of_ipv6) = of_ipv6 {
+        rustix_sockopt::set_ipv6_mtu_discover(io, of_ipv6)?;
+        setsockopt(io, sockopt::Ipv6DontFrag, &false)?;
+    }
+    // What else is left over costs an eighth of the time of small datagrams, and does no harm where
+    // it can't be left out.
     let _ = leave_out(io, wanted);
     Ok(state)
 }
 
+#[cfg(not(target_os = "linux"))]
+fn prepare(io: &UdpSocket, _: Wanted) -> io::Result<UdpSocketState> {
+    UdpSocketState::new(io.into())
+}
+
 #[cfg(target_os = "linux")]
 fn leave_out(io: &UdpSocket, wanted: Wanted) -> io::Result<()> {
-    use nix::sys::socket::{setsockopt, sockopt};
     if !wanted.time {
         setsockopt(io, sockopt::ReceiveTimestampns, &false)?;
     }
