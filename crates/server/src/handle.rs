@@ -31,6 +31,13 @@ impl Handle {
         self.roster.books()
     }
 
+    /// Whether nothing is accepted at this instant because of [`Config::accept_rate`]: who connects
+    /// waits in the system's backlog. [`Books::accept_pauses`] counts how often that was so; a
+    /// single pause can be long.
+    pub fn accepting_waits(&self) -> bool {
+        self.roster.accepting_waits.load(Ordering::Relaxed)
+    }
+
     /// The open connections, the oldest first.
     pub fn connections(&self) -> Vec<ConnectionStatus> {
         self.roster.connections()

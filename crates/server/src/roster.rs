@@ -36,6 +36,8 @@ pub(crate) struct Roster {
     pub(crate) buffers: BufferLimit,
     /// How often a connection had to wait because of its rate.
     pub(crate) throttled: AtomicU64,
+    /// Whether accepting waits for [`Config::accept_rate`] now.
+    pub(crate) accepting_waits: AtomicBool,
     /// Where those wait that have been accepted and are not open yet.
     pub(crate) places: Places,
     /// Cancelled when the draining begins: who has said nothing is not waited for much longer.
@@ -68,6 +70,7 @@ impl Roster {
             config: Mutex::new(Arc::new(config)),
             service_time: ServiceTime::default(),
             throttled: AtomicU64::new(0),
+            accepting_waits: AtomicBool::new(false),
             leaves_backlog: AtomicBool::new(false),
         }
     }

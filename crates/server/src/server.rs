@@ -210,7 +210,7 @@ impl<L: Listener, R: Responder, F: Framing> Server<L, R, F> {
             self.paused_until = None;
         }
         if let Some(until) = self.too_fast() {
-            self.roster.book(|books| books.accept_pauses += 1);
+            let _waiting = AcceptingWaits::begin(&self.roster);
             sleep_until(until).await;
         }
         poll_fn(|cx| self.poll_accept(cx)).await
@@ -404,6 +404,23 @@ impl<L: Listener, R: Responder, F: Framing> Server<L, R, F> {
             let _ = timeout(AFTER_CUT_OFF, tasks.wait()).await;
         }
         Ok(roster.books())
+    }
+}
+
+/// Accepting waits for its rate, until this is dropped: a shutdown ends a wait before its time.
+struct AcceptingWaits<'a>(&'a Roster);
+
+impl<'a> AcceptingWaits<'a> {
+    fn begin(roster: &'a Roster) -> Self {
+        roster.book(|books| books.accept_pauses += 1);
+        roster.accepting_waits.store(true, Ordering::Relaxed);
+        Self(roster)
+    }
+}
+
+impl Drop for AcceptingWaits<'_> {
+    fn drop(&mut self) {
+        self.0.accepting_waits.store(false, Ordering::Relaxed);
     }
 }
 

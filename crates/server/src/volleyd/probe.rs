@@ -9,11 +9,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket, UnixStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use volley_proto::{
-    Address, Control, Endpoint, FrameError, MaxFrame, Parsed, Receipt, Text, encode_data, parse,
+    Address, Control, Endpoint, FrameError, MaxFrame, Parsed, Receipt, Text, UnixAddress,
+    encode_data, parse,
 };
-use volley_server::{DatagramBooks, DatagramHandle, Dropped, Handle, LiveTls, Trusted};
+use volley_server::{Books, DatagramBooks, DatagramHandle, Dropped, Handle, LiveTls, Trusted};
 
 pub(crate) use tls::Own;
 
@@ -94,6 +95,9 @@ pub(crate) async fn find_dead(listeners: &[Probed], limit: Duration) -> Vec<Dead
     dead.into_iter().map(|(_, dead)| dead).collect()
 }
 
+/// How long a Unix socket with a full backlog is left alone: a hundredth of what `/livez` has.
+const AGAIN: Duration = Duration::from_millis(10);
+
 /// How often a datagram is sent within the limit: one can be lost.
 const DATAGRAMS: u32 = 2;
 
@@ -141,9 +145,17 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// How often somebody had to wait for his turn at what stands before the frames.
+    /// How often somebody had to wait for his turn: to be accepted, or at what stands before the
+    /// frames.
     fn waits(&self) -> u64 {
-        self.server.as_ref().map_or(0, |server| server.books().handshake_waits)
+        let waits = |books: Books| books.accept_pauses + books.handshake_waits;
+        self.server.as_ref().map_or(0, |server| waits(server.books()))
+    }
+
+    /// Whether somebody has had to since there were so many `waits`, or has to now: one wait may
+    /// be longer than a look.
+    fn is_busy_since(&self, waits: u64) -> bool {
+        self.waits() > waits || self.server.as_ref().is_some_and(Handle::accepting_waits)
     }
 }
 
@@ -156,7 +168,8 @@ impl From<Endpoint> for Target {
 
 /// Connects to the listener, says HELLO, sends an empty frame and awaits its reply. An ERROR will
 /// do as well, and so will that it waits for its turn behind others: a server that is busy is
-/// alive.
+/// alive. One that has run out of memory or descriptors is not: if it can tell nobody, only a new
+/// start helps.
 ///
 /// # Errors
 ///
@@ -165,7 +178,7 @@ async fn round_trip(target: &Target, limit: Duration) -> Result<(), ProbeError> 
     let before = target.waits();
     match timeout(limit, look_at(target)).await {
         Ok(looked) => looked,
-        Err(_) if target.waits() > before => Ok(()),
+        Err(_) if target.is_busy_since(before) => Ok(()),
         Err(_) => Err(ProbeError::TimedOut(limit)),
     }
 }
@@ -175,7 +188,7 @@ async fn look_at(target: &Target) -> Result<(), ProbeError> {
         Endpoint::Tcp(Address::Socket(address)) | Endpoint::Tls(Address::Socket(address)) => {
             look_through(target, reachable(*address)).await
         }
-        Endpoint::Unix(address) => match UnixStream::connect(address.sun_path()).await {
+        Endpoint::Unix(address) => match connect_unix(address).await {
             Ok(stream) => exchange(stream).await,
             // It may be for others alone, which says nothing of how it is.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
@@ -183,6 +196,17 @@ async fn look_at(target: &Target) -> Result<(), ProbeError> {
         },
         // A listener knows its own address.
         _ => Err(ProbeError::Connect(io::ErrorKind::Unsupported.into())),
+    }
+}
+
+/// Where the backlog of a TCP listener is full, connecting takes its time; that of a Unix socket
+/// says so at once, and is asked again for as long as there is time.
+async fn connect_unix(address: &UnixAddress) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(address.sun_path()).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(AGAIN).await,
+            connected => return connected,
+        }
     }
 }
 
@@ -264,7 +288,8 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use socket2::{Domain, SockAddr, Socket, Type};
+    use tokio::net::{TcpListener, UnixListener};
     use tokio::task::yield_now;
     use volley_proto::Reason;
     use volley_server::{
@@ -466,6 +491,49 @@ mod tests {
         };
         timeout(LIMIT, all_wait).await.unwrap();
         round_trip(&target, SHORT).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_waits_for_its_accept_rate_is_busy_and_not_dead() {
+        let mut config = Config::default();
+        // After the first one a day goes by.
+        config.accept_rate = Some(1e-6);
+        let server = Server::new(bind("127.0.0.1:0".parse().unwrap()).unwrap(), config).unwrap();
+        let handle = server.handle();
+        let mut target = Target::from(handle.endpoint().clone());
+        target.server = Some(handle.clone());
+        tokio::spawn(server.run(std::future::pending::<()>()));
+        round_trip(&target, LIMIT).await.unwrap();
+        // Neither is there when the one pause begins.
+        for _ in 0..2 {
+            round_trip(&target, SHORT).await.unwrap();
+        }
+        assert_eq!((handle.books().accepted, handle.books().accept_pauses), (1, 1));
+        target.server = None;
+        assert!(matches!(round_trip(&target, SHORT).await, Err(ProbeError::TimedOut(_))));
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_with_a_full_backlog_is_asked_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        socket.listen(0).unwrap();
+        let listener = UnixListener::from_std(socket.into()).unwrap();
+        let server = Server::new(listener, Config::default()).unwrap();
+        let target = Target::from(server.handle().endpoint().clone());
+        // Room for one.
+        let _first = UnixStream::connect(&path).await.unwrap();
+        let full = UnixStream::connect(&path).await.unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        assert!(matches!(round_trip(&target, SHORT).await, Err(ProbeError::TimedOut(_))));
+        let server = server.run(std::future::pending::<()>());
+        tokio::select! {
+            probed = round_trip(&target, LIMIT) => probed.unwrap(),
+            served = server => panic!("{served:?}"),
+        }
     }
 
     #[test]
