@@ -44,7 +44,12 @@ impl Line {
         if shown.text == shown.row.default || void::reason(shown.row.key, listener).is_none() {
             return Self { toml, comment };
         }
-        Self { toml: format!("# {toml}"), comment: format!("{comment}, means nothing here") }
+        let why = if void::is_for_passed_udp(shown.row.key, listener) {
+            "for a passed UDP socket"
+        } else {
+            "means nothing here"
+        };
+        Self { toml: format!("# {toml}"), comment: format!("{comment}, {why}") }
     }
 }
 

@@ -28,15 +28,11 @@ pub(super) fn problems(listener: &Listener, section: &Layer) -> Vec<Problem> {
 /// is empty where that says it all; `None` if it means something.
 pub(super) fn reason(key: &str, listener: &Listener) -> Option<&'static str> {
     let endpoint = &listener.endpoint.value;
-    let is_udp = matches!(endpoint, Endpoint::Udp(_));
     let is_raw = listener.settings.framing.value == Framing::Raw;
     let (means_something, why) = match key {
-        "reply" if !is_udp => (!is_raw, WITHOUT_FRAMES),
-        "reply" => (true, ""),
-        "allow-public-udp" | "datagram-rate" => (is_udp, ""),
-        // All others are of connections.
-        _ if is_udp => (false, ", which has no connections"),
-        "max-frame" | "frame-timeout" => (!is_raw, WITHOUT_FRAMES),
+        _ if matches!(endpoint, Endpoint::Udp(_)) => (is_of_udp(key), ", which has no connections"),
+        "allow-public-udp" | "datagram-rate" => (false, ""),
+        "reply" | "max-frame" | "frame-timeout" => (!is_raw, WITHOUT_FRAMES),
         "allow-public-raw" => (is_raw, ", which has frames"),
         "unix-mode" | "unix-owner" | "unix-group" => (has_file(endpoint), ", which has no file"),
         "cert" | "key" | "client-ca" => (is_tls(endpoint), ""),
@@ -48,6 +44,17 @@ pub(super) fn reason(key: &str, listener: &Listener) -> Option<&'static str> {
         _ => (true, ""),
     };
     (!means_something).then_some(why)
+}
+
+/// Whether it means something after all if a service manager passes a UDP socket, which it may
+/// where nobody has said where to listen.
+pub(super) fn is_for_passed_udp(key: &str, listener: &Listener) -> bool {
+    listener.is_default() && is_of_udp(key)
+}
+
+/// All others are of connections.
+fn is_of_udp(key: &str) -> bool {
+    matches!(key, "reply" | "allow-public-udp" | "datagram-rate")
 }
 
 /// What is said of a raw listener.

@@ -84,3 +84,16 @@ datagram-rate = 5
     assert_eq!(line(2, "datagram-rate"), ("datagram-rate = 5", "volleyd.toml:3"));
     good(&toml);
 }
+
+#[test]
+fn what_only_a_passed_socket_of_udp_needs_means_something_where_nobody_said_where_to_listen() {
+    let said = "reply = 'ack'\nframing = 'raw'\nallow-public-udp = true\ndatagram-rate = 5\n";
+    let count = |file: &str| {
+        let toml = good(file).to_toml();
+        // It can be read where no socket is passed, too.
+        good(&toml);
+        ["means nothing here", "for a passed UDP socket"].map(|why| toml.matches(why).count())
+    };
+    assert_eq!(count(said), [0, 3]);
+    assert_eq!(count(&format!("listen = '127.0.0.1:1'\n{said}")), [3, 0]);
+}
