@@ -75,6 +75,38 @@ fn frames_go_through_tls_and_the_line_on_stdout_says_so() {
     assert!(!log.iter().any(|line| line.contains("WARN")), "{log:#?}");
 }
 
+/// A ClientHello (RFC 8446, 4.1.2) that names no more than the server it is for.
+fn client_hello(server: &[u8]) -> Vec<u8> {
+    let with_len = |bytes: usize, body: &[u8]| {
+        let len = u32::try_from(body.len()).unwrap().to_be_bytes();
+        [&len[len.len() - bytes..], body].concat()
+    };
+    let names = with_len(2, &[&[0], &*with_len(2, server)].concat());
+    let extensions = with_len(2, &[&[0; 2], &*with_len(2, &names)].concat());
+    let (random, ciphers, compressions) = ([7; 32], [0, 2, 0x13, 1], [1, 0]);
+    let body = [&[3, 3], &random[..], &[0], &ciphers, &compressions, &extensions].concat();
+    let handshake = [&[1], &*with_len(3, &body)].concat();
+    [&[22, 3, 1], &*with_len(2, &handshake)].concat()
+}
+
+#[test]
+fn what_a_client_sends_in_its_handshake_does_not_fill_the_log() {
+    let files = Files::new();
+    let mut daemon = files.start(&[]);
+    let name = [1; 10_000];
+    let try_it = |daemon: &mut Volleyd| {
+        let mut peer = Peer::connect(daemon.address());
+        peer.send(client_hello(&name));
+        daemon.wait_for_next(&["connection not opened", "broken TLS"]);
+    };
+    try_it(&mut daemon);
+    // Whoever wants to see it can.
+    assert_eq!(daemon.admin().ask("PUT", "/log", "info,rustls=warn").status, 200);
+    try_it(&mut daemon);
+    let (_, log) = daemon.finish();
+    assert_eq!(log.iter().filter(|line| line.len() > 1000).count(), 1, "{log:#?}");
+}
+
 #[test]
 fn the_log_says_why_each_connection_came_to_nothing() {
     let files = Files::new();

@@ -19,6 +19,10 @@ const WAITING_LINES: usize = 8192;
 /// reads the log must be able to see why there is more or less in it.
 const CHANGES: &str = "volleyd::log_filter";
 
+/// What is not in the log unless a filter names it. rustls quotes what a peer sends, tens of
+/// kilobytes of it, and does not say whose it is; what matters of it is in the connection's record.
+const SILENT: &str = "rustls=off";
+
 /// Stops the thread that writes.
 static GUARD: Mutex<Option<WorkerGuard>> = Mutex::new(None);
 
@@ -47,7 +51,7 @@ pub(crate) fn init(filter: &str, format: LogFormat) {
         .finish(io::stderr());
     let dropped = writer.error_counter();
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
+        .with_env_filter(filter_of(filter))
         .with_writer(writer)
         // Nowhere is left to tell that the log can't be written.
         .log_internal_errors(false)
@@ -109,7 +113,7 @@ pub(crate) fn filter() -> String {
 pub(crate) fn set_filter(text: &str) -> Result<(), FilterError> {
     let text = check_filter(text)?;
     let Some(log) = LOG.get() else { return Ok(()) };
-    let mut filter = EnvFilter::new(&text);
+    let mut filter = filter_of(&text);
     if let Ok(always) = format!("{CHANGES}=info").parse() {
         filter = filter.add_directive(always);
     }
@@ -132,6 +136,11 @@ pub(crate) fn fatal(error: &impl std::fmt::Display) {
     } else {
         let _ = writeln!(io::stderr(), "volleyd: {error}");
     }
+}
+
+/// What `text`, which has been checked, lets through. Its own directives come later and win.
+fn filter_of(text: &str) -> EnvFilter {
+    EnvFilter::new(format!("{SILENT},{text}"))
 }
 
 /// Colour only on a terminal, and not against <https://no-color.org>.
