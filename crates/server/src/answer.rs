@@ -97,6 +97,9 @@ pub(crate) enum FaultError {
     ServerOnly(&'static str),
     #[error("the server failed to answer this frame")]
     Panicked,
+    /// The alert has told the peer.
+    #[error("the client broke the rules of TLS: {0}")]
+    BrokenTls(String),
     #[error(transparent)]
     Overdue(OverdueError),
     #[error("the server keeps {held} bytes for all its clients already, of {max}")]

@@ -27,7 +27,7 @@ use tokio::io::ReadBuf;
 use tokio::task::yield_now;
 use tokio_util::io::poll_read_buf;
 use tracing::{Level, Span, debug, warn};
-use volley_proto::MaxFrame;
+use volley_proto::{MaxFrame, Reason};
 
 use crate::answer::{FaultError, Progress, Stop};
 use crate::framing::Cut;
@@ -469,6 +469,11 @@ impl<S: Transport, R: Responder, F: Cut> Connection<S, R, F> {
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe => End::Reset,
             io::ErrorKind::TimedOut => End::TimedOut,
+            // No socket fails like this.
+            io::ErrorKind::InvalidData => {
+                self.fault = Some(Box::new(FaultError::BrokenTls(error.to_string())));
+                End::Error(Reason::Protocol)
+            }
             _ => {
                 warn!(parent: self.span(), %error, "the socket failed");
                 End::Io

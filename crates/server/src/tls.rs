@@ -23,7 +23,7 @@ use std::task::{Context, Poll};
 
 use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 use tokio_rustls::TlsAcceptor;
-use volley_proto::{Endpoint, Reason};
+use volley_proto::{Endpoint, Foreign, Reason};
 
 use crate::linger::linger;
 use crate::listener::{Accept, Accepted};
@@ -175,9 +175,12 @@ impl<S: Socket + fmt::Debug> Opener for TlsOpener<S> {
         let mut first = [0; TELLING];
         let len = peek(&raw, &mut first);
         let first = &first[..len];
-        if first.first().is_some_and(|&kind| kind != HANDSHAKE) {
+        let instead = Instead::of(first);
+        // An alert is TLS too.
+        let is_tls = instead == Instead::Foreign(Foreign::Tls);
+        if first.first().is_some_and(|&kind| kind != HANDSHAKE) && !is_tls {
             // A plain client can read a plain word, and a TLS alert it can't.
-            let error = OpenError::Tls(TlsError::Plain(Instead::of(first)));
+            let error = OpenError::Tls(TlsError::Plain(instead));
             let (reason, text) = (Reason::Protocol, error.to_string());
             let farewell = Direct::<S>::farewell(reason, &text, arrival.has_control);
             return Err(Unopened { error, leave: Some(leave(raw, farewell)) });

@@ -14,6 +14,7 @@ use common::{
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::version::{TLS12, TLS13};
+use volley_proto::Reason;
 use volley_server::{
     Config, ConnectionLimit, End, LiveTls, OpenFailure, Proxied, Tls, TlsClients, TlsConfig,
     TlsInput, Trusted,
@@ -196,6 +197,47 @@ fn what_only_begins_like_tls_is_ended_with_an_alert() {
     let told = peer.read_to_end();
     assert!(matches!(told[..], [21, 3, _, 0, 2, 2, _]), "{told:?}");
     all_failed(&server, OpenFailure::TlsBroken, 1);
+}
+
+#[test]
+fn an_alert_in_place_of_a_handshake_is_what_the_client_says() {
+    let (server, _) = start(Config::default());
+    let mut peer = Peer::connect(server.address);
+    // Fatal, handshake_failure.
+    peer.send([21, 3, 1, 0, 2, 2, 40]);
+    assert!(peer.read_to_end().is_empty());
+    all_failed(&server, OpenFailure::Alert, 1);
+}
+
+#[test]
+fn a_hello_in_more_records_than_are_kept_breaks_the_rules() {
+    let (server, _) = start(Config::default());
+    let mut peer = Peer::connect(server.address);
+    let hello = [&[1, 0, 0xff, 0xff], &[0; 12_000][..]].concat();
+    let records: Vec<_> = hello.iter().flat_map(|&byte| [22, 3, 1, 0, 1, byte]).collect();
+    peer.send(records);
+    peer.read_to_end();
+    all_failed(&server, OpenFailure::TlsBroken, 1);
+}
+
+#[test]
+fn what_can_not_be_decrypted_is_the_clients_fault_and_an_alert_its_reset() {
+    let (server, client) = start(Config::default());
+    let mut broken = client.connect(server.address);
+    broken.echoes(b"hello");
+    broken.0.sock.write_all(&[&[23, 3, 3, 0, 32], &[0; 32][..]].concat()).unwrap();
+    let told = broken.0.read(&mut [0]).unwrap_err();
+    assert_eq!(told.to_string(), "received fatal alert: BadRecordMac");
+    // This one finds fault with what it is sent, and says so.
+    let mut finder = client.connect(server.address);
+    finder.echoes(b"hello");
+    let mut bad = &[23, 3, 3, 0, 1, 0][..];
+    finder.0.conn.read_tls(&mut bad).unwrap();
+    finder.0.conn.process_new_packets().unwrap_err();
+    finder.0.conn.write_tls(&mut finder.0.sock).unwrap();
+    assert!(finder.is_cut());
+    let ends = server.finish().ends;
+    assert_eq!(ends, [(End::Reset, 1), (End::Error(Reason::Protocol), 1)].into());
 }
 
 #[test]

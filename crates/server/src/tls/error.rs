@@ -29,6 +29,10 @@ impl TlsError {
     pub(super) fn of(error: io::Error) -> OpenError {
         match error.downcast::<Error>() {
             Ok(error) => OpenError::Tls(Self::of_library(error)),
+            // "message buffer full" is none of the library's type, and no socket fails like this.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                OpenError::Tls(Self::Broken(Error::General(error.to_string())))
+            }
             Err(error) => OpenError::of_socket(error),
         }
     }

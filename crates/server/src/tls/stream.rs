@@ -43,7 +43,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Sealed<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_read(cx, buf)
+        Pin::new(&mut self.tls).poll_read(cx, buf).map_err(of_peer)
     }
 }
 
@@ -69,6 +69,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Sealed<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tls).poll_shutdown(cx)
+    }
+}
+
+/// An alert is how a peer resets a connection in TLS. Other errors of the session are invalid data
+/// already.
+fn of_peer(error: io::Error) -> io::Error {
+    match error.get_ref().and_then(|cause| cause.downcast_ref()) {
+        Some(rustls::Error::AlertReceived(_)) => io::ErrorKind::ConnectionReset.into(),
+        _ => error,
     }
 }
 
