@@ -101,7 +101,8 @@ const AGAIN: Duration = Duration::from_millis(10);
 /// How often a datagram is sent within the limit: one can be lost.
 const DATAGRAMS: u32 = 2;
 
-/// A reply that the listener's rate withholds will do as well: it was received.
+/// A reply that the listener's rate withholds will do as well, and so will that the queue was full:
+/// a server that is busy is alive.
 async fn exchange_datagrams(handle: &DatagramHandle, limit: Duration) -> Result<(), ProbeError> {
     let Endpoint::Udp(Address::Socket(address)) = *handle.endpoint() else {
         // A listener knows its own address.
@@ -114,22 +115,28 @@ async fn exchange_datagrams(handle: &DatagramHandle, limit: Duration) -> Result<
     };
     let socket = UdpSocket::bind((any, 0)).await.map_err(ProbeError::Connect)?;
     socket.connect(address).await.map_err(ProbeError::Connect)?;
-    let before = withheld(&handle.books());
+    let before = handle.books();
     for _ in 0..DATAGRAMS {
         // As long as a receipt, or there would be none.
         socket.send(&[0; Receipt::LEN]).await.map_err(ProbeError::Io)?;
         match timeout(limit / DATAGRAMS, socket.recv(&mut [0; Receipt::LEN])).await {
             Ok(received) => return received.map(drop).map_err(ProbeError::Io),
-            Err(_) if withheld(&handle.books()) > before => return Ok(()),
+            Err(_) if is_busy_since(&before, &handle.books()) => return Ok(()),
             Err(_) => {}
         }
     }
     Err(ProbeError::TimedOut(limit))
 }
 
-fn withheld(books: &DatagramBooks) -> u64 {
-    let count = |why| books.dropped.get(&why).copied().unwrap_or(0);
-    count(Dropped::RateLimited) + count(Dropped::Crowded)
+/// Whether somebody got no reply between the two because of so many datagrams. That the queue is
+/// full is not enough: it is where nobody receives.
+fn is_busy_since(before: &DatagramBooks, now: &DatagramBooks) -> bool {
+    let withheld = |books: &DatagramBooks| {
+        let count = |why| books.dropped.get(&why).copied().unwrap_or(0);
+        count(Dropped::RateLimited) + count(Dropped::Crowded)
+    };
+    withheld(now) > withheld(before)
+        || now.overflowed > before.overflowed && now.received > before.received
 }
 
 /// A listener, and what stands before its frames.
@@ -399,6 +406,19 @@ mod tests {
             config.source_rate = SourceRate::PerSecond(1e-6);
             probe_datagrams(config, 1, SHORT).await.unwrap();
         }
+    }
+
+    #[test]
+    fn a_full_queue_is_busy_where_datagrams_are_received() {
+        let books = |received, overflowed| {
+            let mut books = DatagramBooks::default();
+            (books.received, books.overflowed) = (received, overflowed);
+            books
+        };
+        let before = books(5, 7);
+        assert!(is_busy_since(&before, &books(6, 8)));
+        assert!(!is_busy_since(&before, &books(6, 7)));
+        assert!(!is_busy_since(&before, &books(5, 8)));
     }
 
     #[tokio::test]
