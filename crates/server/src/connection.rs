@@ -47,6 +47,10 @@ const STEPS_PER_TURN: usize = 4;
 /// How much it may have read by then: one read can bring in as much.
 const BYTES_PER_TURN: u64 = READ_LEN as u64;
 
+/// How much of a frame that does not fit into the thread's buffer is read through that all the
+/// same: who has sent a few bytes of it gets no room for more. Half of it leaves each read as much.
+const LONG_FROM: usize = READ_LEN / 2;
+
 /// Serves one peer, as the body of one task.
 #[derive(Debug)]
 pub(crate) struct Connection<S, R, F: Cut> {
@@ -174,7 +178,7 @@ impl<S: Transport, R: Responder, F: Cut> Connection<S, R, F> {
             let kept = mem::take(&mut self.kept);
             return Poll::Ready(self.answer_owned(cx, kept, &mut scratch.replies, None));
         };
-        let read = if needs > READ_LEN {
+        let read = if needs > READ_LEN && self.kept.len() >= LONG_FROM {
             self.poll_read_long(cx, needs, &mut scratch.replies)
         } else {
             self.poll_read_batch(cx, needs, scratch)
@@ -259,7 +263,7 @@ impl<S: Transport, R: Responder, F: Cut> Connection<S, R, F> {
     }
 
     /// Reads more of one frame that does not fit into the thread's buffer, and nothing behind it,
-    /// straight to where it is kept.
+    /// straight to where it is kept. Some of it must be there.
     fn poll_read_long(
         &mut self,
         cx: &mut Context<'_>,
@@ -268,9 +272,11 @@ impl<S: Transport, R: Responder, F: Cut> Connection<S, R, F> {
     ) -> Poll<Result<(), End>> {
         let missing = needs - self.kept.len();
         // Memory grows as bytes arrive: never more is reserved than is there already.
-        let room = self.readable(missing.min(self.kept.len().max(READ_LEN)));
-        if self.kept.capacity() - self.kept.len() < room {
-            if !self.has_room(room) {
+        let room = self.readable(missing.min(self.kept.len()));
+        let spare = self.kept.capacity() - self.kept.len();
+        if spare < room {
+            // What is spare has been counted.
+            if !self.has_room(room - spare) {
                 return Poll::Ready(Ok(()));
             }
             self.kept.reserve_exact(room);

@@ -154,6 +154,27 @@ fn over_the_budget_for_what_is_kept_a_connection_ends_and_the_others_go_on() {
 }
 
 #[test]
+fn the_first_bytes_of_a_large_frame_take_no_more_of_the_budget_than_they_are() {
+    let mut config = Config::default();
+    config.buffers = BufferLimit::new(1 << 20);
+    let buffers = config.buffers.clone();
+    let server = Server::start(config);
+    let frame = data(&pattern(1 << 20, 1));
+    let mut peers: Vec<_> = (0..50).map(|_| Peer::connect(server.address)).collect();
+    for at in 0..6 {
+        peers.iter_mut().for_each(|peer| peer.send(&frame[at..=at]));
+        server.wait_until(|server| server.handle.books().bytes_in == 50 * (at as u64 + 1));
+    }
+    let mut other = Peer::connect(server.address);
+    other.send(&frame[..300_000]);
+    server.wait_until(|server| server.handle.books().bytes_in == 300 + 300_000);
+    assert!(buffers.held() <= 600_000, "{}", buffers.held());
+    drop((peers, other));
+    let books = server.finish();
+    assert_eq!(books.ends, [(End::Truncated, 51)].into());
+}
+
+#[test]
 fn a_connection_can_be_looked_at() {
     let server = Server::start(Config::default());
     let mut peer = Peer::connect(server.address);
