@@ -110,7 +110,6 @@ pub enum ReceiptError {
 /// assert_eq!(volley_proto::crc32c(b"123456789"), 0xe306_9283);
 /// ```
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "a 32-bit checksum in a 64-bit return type")]
 pub fn crc32c(payload: &[u8]) -> u32 {
-    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, payload) as u32
+    crc_fast::crc32_iscsi(payload)
 }
