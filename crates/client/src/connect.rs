@@ -2,30 +2,25 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use futures_util::StreamExt;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout_at};
-use tokio_util::codec::FramedRead;
-use volley_proto::{
-    Address, CodecError, Control, Endpoint, Frame, FrameCodec, MaxFrame, ReplyKind, Text,
-    UnixAddress,
-};
+use volley_proto::{Address, Endpoint, MaxFrame, ReplyKind, UnixAddress};
 
-use crate::connection::{Connection, Terms};
 use crate::datagram_stream::DatagramStream;
 use crate::datagrams::{LONGEST, connected};
 use crate::deadline::deadline;
-use crate::error::{Error, ProtocolError};
+use crate::error::Error;
 use crate::framing::Framing;
+use crate::greeting::greet;
 use crate::local::bind_address;
+use crate::options::Options;
 use crate::proxy_header::ProxyHeader;
+use crate::resolve::{candidates, no_address, resolve};
 use crate::stream::{Stream, StreamAddress};
-use crate::tap::{Direction, Passing, Tap};
 use crate::tls::{Tls, shake_hands};
 
 /// The pauses before a Unix socket whose backlog is full is tried again, doubled each time: short
@@ -33,95 +28,8 @@ use crate::tls::{Tls, shake_hands};
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// How to connect, and what to expect of the server.
-///
-/// ```
-/// use volley_client::Options;
-///
-/// let mut options = Options::default();
-/// options.reply_timeout = std::time::Duration::from_secs(1);
-/// ```
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Options {
-    /// How long it may take until frames can be sent: resolving, connecting, the TLS handshake and
-    /// WELCOME together.
-    pub connect_timeout: Duration,
-    /// How long the server may take for the next reply, from the moment at which its frame was
-    /// sent or [`Receiver::receive`](crate::Receiver::receive) was called for it, whichever is
-    /// later.
-    pub reply_timeout: Duration,
-    /// How frames stand in the bytes of the connection. [`Framing::Raw`] knows no control frames, so
-    /// that nobody is greeted, and no receipts.
-    pub framing: Framing,
-    /// Greets the server. `None` is for servers that know no control frames.
-    pub hello: Option<Hello>,
-    /// The replies to expect of a server that is not greeted.
-    pub reply: ReplyKind,
-    /// The longest payload to send to a server that is not greeted; WELCOME tells a greeted one's.
-    pub max_frame: MaxFrame,
-    /// The address of this machine to connect from; the system chooses the port, and without an
-    /// address that too. The endpoint is then tried only at its addresses of the same family; a Unix
-    /// socket has none.
-    ///
-    /// Two connections may have the same local port if they differ in either address or in the
-    /// server's port. So each local address brings a whole range of ports for each server.
-    pub local: Option<IpAddr>,
-    /// How to speak TLS with a `tls://` endpoint; `None` is [`Tls::system`]. Connections with the same
-    /// one go on with each other's sessions.
-    pub tls: Option<Tls>,
-    /// A PROXY header before everything else, the TLS handshake too: for servers that stand behind a
-    /// balancer.
-    pub proxy_header: Option<ProxyHeader>,
-    /// Sees every frame, HELLO and WELCOME included.
-    pub tap: Option<Arc<dyn Tap>>,
-}
-
-impl Default for Options {
-    /// 5 s for each, a HELLO that takes the listener's own reply, any local address, the system's TLS,
-    /// no PROXY header, no tap.
-    fn default() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(5),
-            reply_timeout: Duration::from_secs(5),
-            framing: Framing::Frames,
-            hello: Some(Hello::default()),
-            reply: ReplyKind::Echo,
-            max_frame: MaxFrame::CEILING,
-            local: None,
-            tls: None,
-            proxy_header: None,
-            tap: None,
-        }
-    }
-}
-
-/// What HELLO says.
-#[derive(Clone, Debug, Default)]
-pub struct Hello {
-    /// The reply to ask for; `None` takes the listener's own.
-    pub wanted: Option<ReplyKind>,
-    /// A name for the server's log; may be empty.
-    pub name: String,
-}
-
-impl Connection {
-    /// Connects to the first address of `endpoint` that answers and, unless told not to, greets
-    /// the server and awaits its WELCOME.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`]; [`Error::Unsupported`] for [`Endpoint::Udp`], where replies have no order.
-    pub async fn connect(endpoint: &Endpoint, options: &Options) -> Result<Self, Error> {
-        if let Endpoint::Udp(_) = endpoint {
-            return Err(Error::Unsupported { endpoint: endpoint.clone() });
-        }
-        Ok(Self::new(open(endpoint, options).await?, options))
-    }
-}
-
 /// A stream to a server on which frames can be sent, for those who have a frame path of their own.
-/// Others use [`Connection`].
+/// Others use [`Connection`](crate::Connection).
 ///
 /// To [`Endpoint::Udp`] each frame goes as a datagram, and each datagram that comes is a frame: in
 /// any order, twice or never. Such a stream takes whole data frames only, and wants 129 KiB of room
@@ -253,47 +161,6 @@ fn of_tls(error: Error, endpoint: &Endpoint) -> Error {
     }
 }
 
-/// Sends HELLO and awaits WELCOME; returns what came behind it too.
-async fn greet(
-    stream: &mut Stream,
-    hello: &Hello,
-    tap: Option<&dyn Tap>,
-) -> Result<(Terms, BytesMut), Error> {
-    let name = Text::new(hello.name.as_str());
-    let mut bytes = Vec::new();
-    let hello = Control::Hello { wanted: hello.wanted, name };
-    hello.encode(&mut bytes);
-    if let Some(tap) = tap {
-        tap.pass(Direction::Out, Passing::Control(&hello));
-    }
-    // If it can't be written the server may still have said why.
-    let sent = async {
-        stream.write_all(&bytes).await?;
-        stream.flush().await
-    };
-    let sent = sent.await;
-    let mut frames = FramedRead::new(stream, FrameCodec::new(MaxFrame::CEILING));
-    let answer = frames.next().await;
-    if let Some(tap) = tap {
-        show_answer(tap, answer.as_ref());
-    }
-    let terms = read_welcome(answer, sent)?;
-    Ok((terms, std::mem::take(frames.read_buffer_mut())))
-}
-
-pub(crate) async fn resolve(
-    endpoint: &Endpoint,
-    address: &Address,
-) -> Result<Vec<SocketAddr>, Error> {
-    let unknown = |source| Error::Resolve { endpoint: endpoint.clone(), source };
-    match address {
-        Address::Socket(address) => Ok(vec![*address]),
-        Address::Name { host, port } => {
-            Ok(lookup_host((host.as_str(), *port)).await.map_err(unknown)?.collect())
-        }
-    }
-}
-
 async fn connect_to_any(
     endpoint: &Endpoint,
     addresses: &[SocketAddr],
@@ -307,31 +174,6 @@ async fn connect_to_any(
         }
     }
     Err(failed)
-}
-
-/// The addresses that can be reached from `local`, if that is given: those of its family.
-pub(crate) fn candidates(
-    addresses: &[SocketAddr],
-    local: Option<IpAddr>,
-) -> impl Iterator<Item = SocketAddr> {
-    let fits = move |to: &SocketAddr| local.is_none_or(|local| local.is_ipv4() == to.is_ipv4());
-    addresses.iter().copied().filter(fits)
-}
-
-/// Why no address is tried, if none is.
-pub(crate) fn no_address(
-    endpoint: &Endpoint,
-    addresses: &[SocketAddr],
-    local: Option<IpAddr>,
-) -> Error {
-    let endpoint = endpoint.clone();
-    match local {
-        Some(local) if !addresses.is_empty() => Error::Family { endpoint, local },
-        _ => {
-            let source = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-            Error::Resolve { endpoint, source }
-        }
-    }
 }
 
 async fn connect_to(
@@ -372,41 +214,5 @@ async fn connect_to_path(
                 return Err(Error::Connect { endpoint: endpoint.clone(), address: None, source });
             }
         }
-    }
-}
-
-fn show_answer(tap: &dyn Tap, answer: Option<&Result<Frame, CodecError>>) {
-    let passing = match answer {
-        Some(Ok(Frame::Control(control))) => Passing::Control(control),
-        Some(Ok(Frame::Data(payload))) => Passing::Data { seq: 1, payload },
-        Some(Err(_)) => return,
-        None => Passing::End,
-    };
-    tap.pass(Direction::In, passing);
-}
-
-fn read_welcome(
-    answer: Option<Result<Frame, CodecError>>,
-    sent: io::Result<()>,
-) -> Result<Terms, Error> {
-    let no_welcome = |answer| Err(Error::NoWelcome { answer });
-    match answer {
-        Some(Ok(Frame::Control(Control::Welcome { granted, max_frame, .. }))) => {
-            Ok(Terms { reply: granted, max_frame })
-        }
-        Some(Ok(Frame::Control(Control::Error { reason, last_seq, text }))) => {
-            Err(Error::Refused { reason, last_seq, text: text.to_string() })
-        }
-        Some(Ok(Frame::Control(Control::Hello { .. }))) => no_welcome("an echo of it"),
-        Some(Ok(Frame::Control(Control::GoAway { .. }))) => no_welcome("GOAWAY"),
-        Some(Ok(Frame::Data(_))) => no_welcome("a data frame"),
-        Some(Err(CodecError::Frame(error))) => Err(ProtocolError::from(error).into()),
-        Some(Err(CodecError::Io(error))) if error.kind() != io::ErrorKind::ConnectionReset => {
-            Err(Error::Io { answered: 0, outstanding: 0, source: error })
-        }
-        end @ (None | Some(Err(_))) => match sent {
-            Ok(()) => no_welcome(if end.is_none() { "a close" } else { "a reset" }),
-            Err(source) => Err(Error::Send { source }),
-        },
     }
 }

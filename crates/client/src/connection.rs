@@ -8,19 +8,20 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::io;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
-use volley_proto::{MaxFrame, Reason, ReplyKind};
+use volley_proto::{Endpoint, MaxFrame, ReplyKind};
 
 use crate::check::Reply;
-use crate::connect::{Opened, Options};
+use crate::connect::{Opened, open};
 use crate::error::Error;
 use crate::inbox::Inbox;
+use crate::options::Options;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::stream::StreamAddress;
+use crate::terms::Terms;
 use crate::tls::Handshake;
 
 /// A connection to a framed server.
@@ -31,24 +32,20 @@ pub struct Connection {
     handshake: Option<Handshake>,
 }
 
-/// What server and client have agreed on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
-    pub(crate) reply: ReplyKind,
-    pub(crate) max_frame: MaxFrame,
-}
-
-/// The server has asked for no new frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct GoAway {
-    /// Why.
-    pub reason: Reason,
-    /// How long until the server closes, from when it said so.
-    pub closes_in: Duration,
-}
-
 impl Connection {
+    /// Connects to the first address of `endpoint` that answers and, unless told not to, greets
+    /// the server and awaits its WELCOME.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`]; [`Error::Unsupported`] for [`Endpoint::Udp`], where replies have no order.
+    pub async fn connect(endpoint: &Endpoint, options: &Options) -> Result<Self, Error> {
+        if let Endpoint::Udp(_) = endpoint {
+            return Err(Error::Unsupported { endpoint: endpoint.clone() });
+        }
+        Ok(Self::new(open(endpoint, options).await?, options))
+    }
+
     pub(crate) fn new(opened: Opened, options: &Options) -> Self {
         let Opened { stream, early, reply, max_frame } = opened;
         let terms = Terms { reply, max_frame };

@@ -29,7 +29,7 @@ use tokio::net::UdpSocket;
 use tokio_util::sync::ReusableBoxFuture;
 use volley_proto::{HEAD_LEN, LONGEST_DATAGRAM, MaxFrame, Parsed, encode_data_head, parse};
 
-use crate::datagrams::{is_too_long, take_error};
+use crate::udp_error::{is_too_long, take_error};
 
 /// Room for what one call receives: a datagram of any length, or as many shorter ones as the kernel
 /// joins.

@@ -10,10 +10,12 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 use volley_proto::{Endpoint, LONGEST_DATAGRAM, MaxFrame, ReplyKind};
 
-use crate::connect::{Options, candidates, no_address, resolve};
 use crate::deadline::deadline;
 use crate::error::Error;
+use crate::options::Options;
+use crate::resolve::{candidates, no_address, resolve};
 use crate::tap::{Direction, Passing, Tap};
+use crate::udp_error::{is_too_long, take_error};
 
 /// Room for a datagram of any length. Where IPv6 has longer ones than IPv4, it is by 20 bytes.
 const ROOM: usize = 64 << 10;
@@ -194,24 +196,6 @@ async fn receive(socket: &UdpSocket, room: &mut [u8]) -> io::Result<usize> {
             return Err(error);
         }
     }
-}
-
-/// The error that the runtime says a socket has, unless it has been told.
-pub(crate) fn take_error(socket: &UdpSocket) -> io::Result<Option<io::Error>> {
-    // Forgotten before it is asked for: another may come meanwhile.
-    let _ = socket.try_io(Interest::ERROR, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
-    socket.take_error()
-}
-
-/// Whether the system says that no datagram of this length gets there.
-#[cfg(target_os = "linux")]
-pub(crate) fn is_too_long(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(nix::libc::EMSGSIZE)
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn is_too_long(_: &io::Error) -> bool {
-    false
 }
 
 fn unreachable(endpoint: &Endpoint, address: SocketAddr, source: io::Error) -> Error {

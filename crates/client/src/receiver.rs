@@ -9,14 +9,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 use volley_proto::{Control, Parsed};
 
 use crate::check::{Arrival, Reply};
-use crate::connect::Options;
-use crate::connection::{GoAway, Terms};
 use crate::deadline::deadline;
 use crate::error::{Error, Part, ProtocolError};
 use crate::framing::Framing;
 use crate::inbox::Inbox;
+use crate::options::Options;
 use crate::sender::InFlight;
 use crate::tap::{Direction, Passing, Tap};
+use crate::terms::{GoAway, Terms};
 
 /// How long a reply too many is looked out for after the last one.
 const LAST_LOOK: Duration = Duration::from_millis(50);

@@ -9,11 +9,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::check::Sent;
-use crate::connect::Options;
-use crate::connection::{GoAway, Terms};
 use crate::error::Error;
+use crate::options::Options;
 use crate::stream::WriteHalf;
 use crate::tap::{Direction, Passing, Tap};
+use crate::terms::{GoAway, Terms};
 use crate::unsent::Unsent;
 
 /// Bytes that [`Sender::feed`] gathers before it writes. Each write wakes the peer.

@@ -9,7 +9,7 @@ use crate::send::SendArgs;
 use crate::shell::ShellArgs;
 use crate::wait::WaitArgs;
 
-pub(crate) use volley_cli::HELP;
+use volley_cli::HELP;
 
 /// Sends length-prefixed frames to a server and checks every reply
 ///

@@ -9,6 +9,7 @@
 //! (`fresh.rs`) and tells what happens. All figures and all lines are made from what it tells.
 
 mod args;
+mod arrival;
 mod board;
 mod datagram_link;
 mod event;

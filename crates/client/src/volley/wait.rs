@@ -6,12 +6,11 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep, timeout_at};
-use volley_cli::{Exit, format_duration, parse_timeout};
+use volley_cli::{Exit, HELP, format_duration, parse_timeout};
 use volley_client::flags::{Approach, ConnectFlags};
 use volley_client::{Arrival, Connection, Datagrams, Error, Mismatch, Options, Sent};
 use volley_proto::{Endpoint, Receipt, ReplyKind};
 
-use crate::args::HELP;
 use crate::backoff::Backoff;
 use crate::failure::{Failure, tell};
 use crate::signals::Signals;

@@ -4,12 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use volley_cli::{parse_bytes, parse_count, parse_seconds};
+use volley_cli::{HELP, parse_bytes, parse_count, parse_seconds};
 use volley_client::flags::ConnectFlags;
 use volley_client::{Framing, Options};
 use volley_proto::MaxFrame;
 
-use crate::args::HELP;
 use crate::failure::Failure;
 use crate::targets::Targets;
 use crate::terms::Terms;

@@ -8,11 +8,10 @@ use volley_client::advice::with_hint;
 use volley_client::{Datagrams, Error};
 use volley_proto::{DatagramReply, ReplyKind};
 
+use super::arrival::{Arrival, LAST_LOOK, NotSent, Took, Unreachable};
 use super::event::Loss;
 use super::flight::{Flight, Landing};
-use super::link::{Arrival, LAST_LOOK, NotSent, Unreachable};
 use super::payload::Payloads;
-use super::way::Took;
 
 /// A socket with pings in flight.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
+use super::arrival::{Arrival, Unreachable};
 use super::event::{Event, Loss};
-use super::link::{Arrival, Unreachable};
 use super::target::{First, Target};
 use super::way::Way;
 use crate::failure::Failure;

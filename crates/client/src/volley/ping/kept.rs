@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use volley_cli::format_duration;
 
+use super::arrival::{Arrival, Unreachable};
 use super::event::{Event, Loss};
-use super::link::{Arrival, Unreachable};
 use super::target::{Dialling, First, Target};
 use super::way::Way;
 use crate::backoff::Backoff;

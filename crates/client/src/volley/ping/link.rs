@@ -11,19 +11,13 @@ use tokio::time::{Instant, timeout};
 use tokio_util::codec::FramedRead;
 use volley_client::advice::with_hint;
 use volley_client::{Error, Framing, Opened, ProtocolError, ReadHalf, WriteHalf};
-use volley_proto::{
-    CodecError, Control, Frame, FrameError, MaxFrame, NoReply, Reason, ReplyKind, encode_data_head,
-};
+use volley_proto::{CodecError, Control, Frame, FrameError, MaxFrame, ReplyKind, encode_data_head};
 
+use super::arrival::{Arrival, LAST_LOOK, NotSent, Took};
 use super::event::Loss;
 use super::flight::{Flight, Landing};
 use super::payload::Payloads;
 use super::reply_decoder::ReplyDecoder;
-use super::way::Took;
-
-/// How long a reply too many is looked out for after the last one, at a server that does not close
-/// when the client does.
-pub(crate) const LAST_LOOK: Duration = Duration::from_millis(50);
 
 const CLOSED: &str = "the server closed the connection";
 
@@ -45,41 +39,6 @@ pub(crate) struct Link {
     max_frame: MaxFrame,
     going_away: bool,
     took: Took,
-}
-
-/// What a server has done.
-#[derive(Debug)]
-pub(crate) enum Arrival {
-    /// It has sent a reply.
-    Landing(Landing),
-    /// It takes no new frames.
-    GoingAway(Reason),
-    /// Nobody is there, says the network.
-    Unreachable(Unreachable),
-    /// The connection is over, and this is why.
-    End(String),
-}
-
-/// Pings that get no reply, as far as the network knows.
-#[derive(Debug)]
-pub(crate) struct Unreachable {
-    pub(crate) pings: Vec<u64>,
-    pub(crate) why: String,
-}
-
-/// Why a ping could not be sent.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NotSent {
-    #[error("the server takes no new frames")]
-    GoingAway,
-    #[error("the server does not read: the ping before is still being written")]
-    Stuck,
-    #[error("{} (try a smaller --size)", Error::TooLarge { len: *.len, max: *.max })]
-    TooLarge { len: usize, max: u32 },
-    #[error("it would get no reply: {0}")]
-    NoReply(#[from] NoReply),
-    #[error(transparent)]
-    Datagram(#[from] Error),
 }
 
 impl Link {

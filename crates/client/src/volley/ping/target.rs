@@ -11,12 +11,13 @@ use volley_client::{Datagrams, Error, open};
 use volley_proto::Endpoint;
 
 use super::args::PingArgs;
+use super::arrival::Took;
 use super::datagram_link::DatagramLink;
 use super::event::{Event, Loss, Reporter};
 use super::flight::Landing;
 use super::link::Link;
 use super::payload::Payloads;
-use super::way::{Took, Way};
+use super::way::Way;
 use crate::failure::Failure;
 use crate::patience::connecting;
 

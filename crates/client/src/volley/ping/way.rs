@@ -4,36 +4,19 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use volley_client::Handshake;
 use volley_proto::ReplyKind;
 
+use super::arrival::{Arrival, NotSent, Took};
 use super::datagram_link::DatagramLink;
 use super::event::Loss;
 use super::flight::{Flight, Landing};
-use super::link::{Arrival, Link, NotSent};
+use super::link::Link;
 
 /// A way to a target, with pings in flight.
 #[derive(Debug)]
 pub(crate) enum Way {
     Stream(Box<Link>),
     Datagrams(Box<DatagramLink>),
-}
-
-/// How long it was until a ping could be sent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Took {
-    /// All but the TLS handshake.
-    pub(crate) connect: Duration,
-    /// The TLS handshake, if there was one.
-    pub(crate) handshake: Option<Duration>,
-}
-
-impl Took {
-    /// Parts what it took in all.
-    pub(crate) fn new(all: Duration, handshake: Option<Handshake>) -> Self {
-        let handshake = handshake.map(|handshake| handshake.took);
-        Self { connect: all.saturating_sub(handshake.unwrap_or_default()), handshake }
-    }
 }
 
 impl Way {

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, ValueEnum, ValueHint};
-use volley_cli::parse_timeout;
+use volley_cli::{HELP, parse_timeout};
 use volley_client::advice::parse_endpoint;
 use volley_client::flags::ConnectFlags;
 use volley_proto::Endpoint;
-
-use crate::args::HELP;
 
 #[derive(Debug, clap::Args)]
 #[command(help_template = HELP, before_help = "\

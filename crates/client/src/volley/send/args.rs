@@ -5,13 +5,12 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::{ArgAction, ValueEnum, ValueHint};
-use volley_cli::{Reply, parse_bytes, parse_count, parse_duration, parse_timeout};
+use volley_cli::{HELP, Reply, parse_bytes, parse_count, parse_duration, parse_timeout};
 use volley_client::Framing;
 use volley_client::advice::parse_endpoint;
 use volley_client::flags::ConnectFlags;
 use volley_proto::{Endpoint, MaxFrame};
 
-use crate::args::HELP;
 use crate::check::Expectation;
 
 const EXAMPLES: &str = "\

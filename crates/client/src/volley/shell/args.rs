@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum, ValueHint};
-use volley_cli::parse_timeout;
+use volley_cli::{HELP, parse_timeout};
 use volley_client::advice::parse_endpoint;
 use volley_client::flags::ConnectFlags;
 use volley_proto::Endpoint;
 
-use crate::args::HELP;
 use crate::send::{InputFormat, OutputFormat, SendArgs};
 use crate::terms::Terms;
 
