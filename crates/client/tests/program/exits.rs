@@ -430,6 +430,6 @@ async fn frames_before_a_failure_of_stdin_are_answered() {
     };
     let ended = play(server, async |to| run_with(&mut send(&to), &input).await).await;
     let message = "line 1001 of stdin is longer than the 5 bytes that the server takes \
-                   (--input raw --chunk 4 splits it)";
+                   (volley send --input raw --chunk 4 splits it)";
     ended.failed_after("short\n".repeat(1000), 65, message);
 }

@@ -269,7 +269,7 @@ async fn what_is_longer_than_the_server_takes_is_never_sent() {
     let directory = TempDir::new().unwrap();
     let file = write(&directory, "file", b"sixsix");
     let path = file.trim_start_matches('@');
-    let (chunk, raw) = (" (--chunk 4 splits it)", " (--input raw --chunk 4 splits it)");
+    let (chunk, raw) = (" (--chunk 4 splits it)", " (volley send --input raw --chunk 4 splits it)");
     let cases: [(&[&str], &[u8], &str, &str); 7] = [
         (&[], b"sixsix", "line 1 of stdin", raw),
         (&["--input", "nul"], b"sixsix\0", "frame 1 of stdin", raw),

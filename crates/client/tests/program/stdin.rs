@@ -204,7 +204,7 @@ async fn a_line_of_just_the_limit_is_sent_and_a_longer_one_is_named() {
         let input = [b"fives\n\n", last].concat();
         let ended = play(server, async |to| run_with(&mut send(&to), &input).await).await;
         let message = "line 3 of stdin is longer than the 5 bytes that the server takes \
-                       (--input raw --chunk 4 splits it)";
+                       (volley send --input raw --chunk 4 splits it)";
         ended.failed_after("fives\n\n", 65, message);
     }
 }

@@ -204,7 +204,7 @@ impl<R: Read> Frames<R> {
     fn too_long(&self) -> InputError {
         let split_by = match self.split {
             Split::Whole => Some("--chunk"),
-            Split::Lines | Split::Nul => Some("--input raw --chunk"),
+            Split::Lines | Split::Nul => Some("volley send --input raw --chunk"),
             // In pieces they would stand for something else.
             Split::Chunks { .. } | Split::Frames | Split::Hex | Split::Base64 => None,
         };
