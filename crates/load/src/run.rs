@@ -96,6 +96,8 @@ pub enum End {
     Failed(String),
     /// The peer does not speak in frames.
     NotFramed(String),
+    /// Nobody takes the datagrams.
+    Unreachable(String),
 }
 
 /// What came of a run, as plain data.
@@ -277,9 +279,11 @@ impl Run {
                 self.failed(&why);
                 log.problem(why);
             }
-            Told::Failed { why, is_framed } => {
-                if !is_framed && !self.shared.was_answered() {
-                    self.shared.end(End::NotFramed(why.clone()));
+            Told::Failed { why, unless_answered } => {
+                if let Some(end) = unless_answered
+                    && !self.shared.was_answered()
+                {
+                    self.shared.end(end(why.clone()));
                     self.control.advance(Phase::Finishing);
                 }
                 self.failed(&why);

@@ -95,6 +95,7 @@ fn error(end: &End, is_endless: bool) -> Option<String> {
         End::Stopped => Some("stopped before its end".to_owned()),
         End::Aborted => Some("stopped at once, without waiting for replies".to_owned()),
         End::Failed(why) => Some(why.clone()),
+        End::Unreachable(why) => Some(format!("cannot reach the server: {why}")),
         End::NotFramed(why) => Some(format!("the server broke the protocol: {why}")),
     }
 }

@@ -17,6 +17,7 @@ use volley_proto::{Endpoint, Receipt, ReplyKind};
 use crate::measure::interval::Measured;
 use crate::measure::ledger::Loss;
 use crate::plan::{Plan, nanos};
+use crate::run::End;
 use crate::run::bench::Bench;
 use crate::run::exchange::{Ended, Exchange};
 use crate::run::pace::Turn;
@@ -213,7 +214,7 @@ impl Place {
                     self.tell(if is_first {
                         Told::Connected(Err(error))
                     } else {
-                        Told::Failed { why: error.to_string(), is_framed: true }
+                        Told::Failed { why: error.to_string(), unless_answered: None }
                     });
                     if !self.shared.plan.life.reconnect {
                         return None;
@@ -336,8 +337,16 @@ impl Place {
                 self.shared.plan.life.reconnect
             }
             Ended::Failed(loss, why) => {
-                let is_framed = loss != Loss::Protocol || was_answered;
-                self.tell(Told::Failed { why: self.of_target(connection, why), is_framed });
+                let targets = &self.shared.plan.targets[..];
+                let unless_answered: Option<fn(String) -> End> = match (loss, targets) {
+                    _ if was_answered => None,
+                    (Loss::Protocol, _) => Some(End::NotFramed),
+                    // Of several targets another one may be there.
+                    (Loss::Reset, [Endpoint::Udp(_)]) => Some(End::Unreachable),
+                    _ => None,
+                };
+                let why = self.of_target(connection, why);
+                self.tell(Told::Failed { why, unless_answered });
                 self.shared.plan.life.reconnect
             }
         }

@@ -18,6 +18,7 @@ use volley_proto::Reason;
 
 use crate::measure::interval::Interval;
 use crate::plan::nanos;
+use crate::run::End;
 use crate::run::bench::Bench;
 use crate::run::client::{MOST_CONNECTING, OpenError, Place, live};
 use crate::run::pacer::{Alarms, pace};
@@ -33,8 +34,8 @@ pub enum Told {
     Failed {
         /// What went wrong.
         why: String,
-        /// Whether the peer speaks in frames, as far as is known.
-        is_framed: bool,
+        /// What ends the run for that, unless a reply has come before.
+        unless_answered: Option<fn(String) -> End>,
     },
     /// A server asked for no more frames on a connection.
     GoAway(Reason),

@@ -142,6 +142,7 @@ fn exit(report: &Report, outcome: &Outcome, signal: Option<Exit>) -> Exit {
     match (&outcome.end, signal) {
         (End::Stopped | End::Aborted, Some(signal)) if !report.complete => signal,
         (End::NotFramed(_), _) => Exit::Protocol,
+        (End::Unreachable(_), _) => Exit::Unavailable,
         (End::Failed(_), _) => Exit::Failure,
         _ if report.passed() => Exit::Success,
         _ => Exit::Failure,

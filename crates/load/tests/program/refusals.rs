@@ -30,8 +30,11 @@ fn datagrams_to_nobody_are_lost_and_it_says_why() {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let to = socket.local_addr().unwrap();
     drop(socket);
-    let ended = run(load(&format!("run --to udp://{to} -c 2 -r 50 -d 300ms --timeout 25s")));
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let ended = run(load(&format!("run --to udp://{to} -c 2 -r 50 {ENDLESS} --timeout 25s")));
+    assert_eq!(ended.code, Some(69), "{ended:?}");
+    let told = "cannot reach the server: Connection refused (os error 111) (is volleyd running \
+                there?)";
+    assert!(ended.stderr.contains(told), "{}", ended.stderr);
     assert!(ended.stdout.contains("lost (reset)"), "{}", ended.stdout);
     let why = " x Connection refused (os error 111) (is volleyd running there?)\n";
     assert!(ended.stdout.contains(why), "{}", ended.stdout);
