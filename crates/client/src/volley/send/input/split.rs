@@ -294,8 +294,8 @@ mod tests {
         }
         let too_long = |name| {
             format!(
-                "{name} 2 of stdin is longer than the 6 bytes that the server takes (--input raw \
-                 --chunk 4 splits it)"
+                "{name} 2 of stdin is longer than the 6 bytes that the server takes (volley send \
+                 --input raw --chunk 4 splits it)"
             )
         };
         check(Split::Lines, b"a\nsevenxx\nb", &["a"], Some(&too_long("line")));
