@@ -146,6 +146,18 @@ pub fn field(line: &str, name: &str) -> u64 {
     value.split_whitespace().next().unwrap().parse().unwrap()
 }
 
+/// Fails unless so many `frames` or `datagrams` were received, and answered, by the books of a
+/// daemon.
+///
+/// # Panics
+///
+/// When they weren't.
+#[track_caller]
+pub fn all_answered(books: &str, of: &str, count: u64) {
+    let done = ["received", "answered"].map(|done| field(books, &format!("{of}_{done}")));
+    assert_eq!(done, [count; 2], "{books}");
+}
+
 fn pid(number: u32) -> Pid {
     Pid::from_raw(number.try_into().unwrap()).unwrap()
 }

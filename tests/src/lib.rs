@@ -19,10 +19,10 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 pub use admin::Admin;
-pub use family::{Books, Family, field};
+pub use family::{Books, Family, all_answered, field};
 pub use load::{Load, Report};
 pub use log::Log;
 pub use openmetrics::Metrics;
@@ -111,6 +111,54 @@ pub async fn run(command: &mut Command, input: &[u8]) -> Ended {
     let output = output.unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     Ended { code: output.status.code(), stdout: output.stdout, stderr }
+}
+
+/// `volley send` to this endpoint.
+///
+/// # Panics
+///
+/// When it can't be run or does not end.
+pub async fn send(to: &str, arguments: &[&str], input: &[u8]) -> Ended {
+    let mut command = program("volley");
+    command.args(["send", "--timeout", "30s", "--to", to]).args(arguments);
+    let mut ended = run(&mut command, input).await;
+    // On a busy machine any connection may take so long that it is told.
+    if let Some((first, rest)) = ended.stderr.split_once('\n')
+        && first.starts_with("volley: connecting to ")
+    {
+        ended.stderr = rest.to_owned();
+    }
+    ended
+}
+
+impl Ended {
+    /// What it printed, if all is well and it told nothing.
+    ///
+    /// # Panics
+    ///
+    /// When that is not so.
+    #[track_caller]
+    pub fn printed(&self) -> &str {
+        assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{self:?}");
+        std::str::from_utf8(&self.stdout).unwrap()
+    }
+}
+
+/// How often a condition is looked at of which nobody tells.
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// Waits until this holds.
+///
+/// # Panics
+///
+/// When it takes longer than [`LIMIT`].
+pub async fn until(mut holds: impl FnMut() -> bool) {
+    within(async {
+        while !holds() {
+            sleep(GLANCE).await;
+        }
+    })
+    .await;
 }
 
 /// A running `volleyd`. When it is asked to stop, or dropped, its books must balance.

@@ -36,6 +36,20 @@ impl Load {
         Self { child, stderr }
     }
 
+    /// Runs one that comes back whole. Returns how many frames it had.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub async fn whole(endpoint: &str, arguments: &[&str]) -> u64 {
+        let arguments = [&["-q", "--timeout", "30s"], arguments].concat();
+        let report = Self::start(endpoint, &arguments).end().await;
+        assert_eq!((report.code, report.problems()), (Some(0), vec![]), "{report:?}");
+        let sent = report.number("/run/ledger/sent");
+        assert_eq!(report.number("/run/ledger/ok"), sent, "{report:?}");
+        sent
+    }
+
     /// Waits until it has sent frames for a while: for its first line.
     ///
     /// # Panics

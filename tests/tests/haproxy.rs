@@ -8,12 +8,11 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use volley_tests::{Daemon, Load, Log, Report, field, is_missing, program, run, within};
+use volley_tests::{Daemon, Load, Log, Report, field, is_missing, program, run, send, until};
 
 const CONFIGURATION: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/haproxy/haproxy.cfg"));
@@ -29,9 +28,6 @@ const PIPELINE: u64 = 4;
 
 /// How many frames the others answer until all has come to rest that one has stopped.
 const SETTLED: f64 = 20_000.0;
-
-/// How often the daemons are asked.
-const GLANCE: Duration = Duration::from_millis(10);
 
 /// HAProxy, on a port of its own. Dropped, it is killed.
 struct Balancer {
@@ -106,16 +102,6 @@ fn connected(daemon: &Daemon) -> u64 {
     let page: Value = serde_json::from_str(&daemon.admin().get("/connections").body).unwrap();
     let all = page["connections"].as_array().unwrap();
     all.iter().filter(|one| one["client"] == "volley-load").count() as u64
-}
-
-/// Waits until this holds of the daemons.
-async fn until(mut holds: impl FnMut() -> bool) {
-    within(async {
-        while !holds() {
-            tokio::time::sleep(GLANCE).await;
-        }
-    })
-    .await;
 }
 
 /// Waits until they have so many connections.
@@ -197,9 +183,7 @@ async fn the_daemon_knows_the_client_behind_the_balancer() {
     }
     let daemons = daemons(ANY_PORT, &[]).await;
     let balancer = Balancer::start(&daemons, "");
-    let mut command = program("volley");
-    command.args(["send", "-v", "--to", &balancer.address, "--timeout", "30s", "hello"]);
-    let ended = run(&mut command, b"").await;
+    let ended = send(&balancer.address, &["-v", "hello"], b"").await;
     assert_eq!((ended.code, &*ended.stdout), (Some(0), &b"hello\n"[..]), "{ended:?}");
     let (_, from) = ended.stderr.split_once("connected from ").unwrap();
     let (client, _) = from.split_once(' ').unwrap();
@@ -238,9 +222,7 @@ async fn tls_through_the_balancer_and_up_to_it() {
     for (daemons, bind) in [(through, ""), (up_to, ends_here.as_str())] {
         let balancer = Balancer::start(&daemons, bind);
         let to = format!("tls://{}", balancer.address);
-        let flags = ["-q", "-c", "6", "-p", "16", "-n", "20k", "-s", "0..2000", "--ca", &ca];
-        let report = Load::start(&to, &flags).end().await;
-        assert_eq!((report.code, report.problems()), (Some(0), vec![]));
-        assert_eq!(report.number("/run/ledger/ok"), 20_000);
+        let flags = ["-c", "6", "-p", "16", "-n", "20k", "-s", "0..2000", "--ca", &ca];
+        assert_eq!(Load::whole(&to, &flags).await, 20_000);
     }
 }

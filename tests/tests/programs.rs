@@ -1,34 +1,13 @@
 //! The programs together, as in the first minutes with them.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed, also in what it calls")]
-
 use tokio::net::TcpStream;
-use volley_tests::{Daemon, Ended, program, run};
-
-/// `volley send` to this daemon.
-async fn send(daemon: &Daemon, arguments: &[&str], input: &[u8]) -> Ended {
-    let mut command = program("volley");
-    command.args(["send", "--timeout", "30s", "--to", &daemon.endpoint]).args(arguments);
-    let mut ended = run(&mut command, input).await;
-    // On a busy machine any connection may take so long that it is told.
-    if let Some((first, rest)) = ended.stderr.split_once('\n')
-        && first.starts_with("volley: connecting to ")
-    {
-        ended.stderr = rest.to_owned();
-    }
-    ended
-}
-
-fn printed(ended: &Ended) -> &str {
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
-    std::str::from_utf8(&ended.stdout).unwrap()
-}
+use volley_tests::{Daemon, program, run, send};
 
 #[tokio::test]
 async fn a_frame_is_echoed_and_the_daemon_stops_when_told() {
     let daemon = Daemon::start(&[]).await;
     assert!(daemon.endpoint.starts_with("tcp://127.0.0.1:"), "{}", daemon.endpoint);
-    assert_eq!(printed(&send(&daemon, &["hello"], b"").await), "hello\n");
+    assert_eq!(send(&daemon.endpoint, &["hello"], b"").await.printed(), "hello\n");
     daemon.terminate();
     assert_eq!(daemon.end().await, (Some(0), String::new()));
 }
@@ -43,8 +22,8 @@ async fn receipts_prove_what_arrived_whoever_asks_for_them() {
     ];
     for (daemon, client) in asked {
         let daemon = Daemon::start(daemon).await;
-        let ended = send(&daemon, client, b"").await;
-        let lines: Vec<_> = printed(&ended).lines().collect();
+        let ended = send(&daemon.endpoint, client, b"").await;
+        let lines: Vec<_> = ended.printed().lines().collect();
         assert_eq!(lines.len(), 2);
         for (line, expected) in lines.iter().zip(expected) {
             assert!(line.starts_with(expected), "{line}");
@@ -58,19 +37,19 @@ async fn receipts_prove_what_arrived_whoever_asks_for_them() {
 async fn each_line_of_stdin_is_a_frame() {
     let daemon = Daemon::start(&[]).await;
     let lines: String = (1..=1000).map(|i| format!("{i}\n")).collect();
-    assert_eq!(printed(&send(&daemon, &[], lines.as_bytes()).await), lines);
+    assert_eq!(send(&daemon.endpoint, &[], lines.as_bytes()).await.printed(), lines);
 }
 
 #[tokio::test]
 async fn a_frame_beyond_the_daemons_limit_is_bad_data() {
     let daemon = Daemon::start(&["--max-frame", "10B"]).await;
-    let ended = send(&daemon, &["ten bytes.", "eleven byte"], b"").await;
+    let ended = send(&daemon.endpoint, &["ten bytes.", "eleven byte"], b"").await;
     assert_eq!((ended.code, &ended.stdout[..]), (Some(65), &b"ten bytes.\n"[..]));
     assert_eq!(
         ended.stderr,
         "volley: argument 2 is longer than the 10 bytes that the server takes\n"
     );
-    let ended = send(&daemon, &["--no-hello", "ten bytes.", "eleven byte"], b"").await;
+    let ended = send(&daemon.endpoint, &["--no-hello", "ten bytes.", "eleven byte"], b"").await;
     assert_eq!((ended.code, &ended.stdout[..]), (Some(65), &b"ten bytes.\n"[..]));
     let told = "volley: refused by the server after 1 frame: too large: frame of 11 bytes exceeds \
                 the limit of 10 (send less at once, as --chunk 64KiB does, or give the server a \
@@ -84,7 +63,7 @@ async fn a_daemon_without_a_place_is_worth_another_try() {
     let address = daemon.endpoint.strip_prefix("tcp://").unwrap();
     // Accepted before whoever comes later.
     let _inside = TcpStream::connect(address).await.unwrap();
-    let ended = send(&daemon, &["hello"], b"").await;
+    let ended = send(&daemon.endpoint, &["hello"], b"").await;
     assert_eq!((ended.code, &ended.stdout[..]), (Some(75), &b""[..]));
     let told = "volley: refused by the server after 0 frames: busy: ";
     assert!(ended.stderr.starts_with(told), "{}", ended.stderr);

@@ -7,10 +7,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, also in what it calls")]
 
-use std::time::Duration;
-
-use tokio::time::sleep;
-use volley_tests::{Family, Load, Report, is_full, within};
+use volley_tests::{Family, Load, Report, is_full, until};
 
 /// How often a daemon gives its place to the next.
 struct Plan {
@@ -48,7 +45,7 @@ async fn no_connection_is_refused_or_reset_and_no_frame_is_lost() {
     busy.is_running().await;
     passing.is_running().await;
     for _ in 0..plan.swaps {
-        within(connected(&family.endpoint, plan.connections)).await;
+        connected(&family.endpoint, plan.connections).await;
         family.swap().await;
         family.wait_for(" done accepted=").await;
     }
@@ -90,13 +87,11 @@ async fn connected(endpoint: &str, connections: u64) {
         fields.next().is_some_and(|address| address.ends_with(&local))
             && fields.nth(1) == Some("01")
     };
-    loop {
+    until(|| {
         let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-        if table.lines().filter(|line| is_open(line)).count() as u64 >= connections {
-            return;
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
+        table.lines().filter(|line| is_open(line)).count() as u64 >= connections
+    })
+    .await;
 }
 
 /// Whether every frame came back right, on connections of which none was refused or broken. Returns

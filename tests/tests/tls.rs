@@ -11,7 +11,7 @@ use rcgen::{
     date_time_ymd,
 };
 use tempfile::TempDir;
-use volley_tests::{Daemon, Ended, Load, program, run};
+use volley_tests::{Daemon, Ended, Load, all_answered, program, run, send};
 
 /// A CA, and a directory for what it signs.
 struct Authority {
@@ -76,12 +76,6 @@ async fn serve(identity: &str, flags: &[&str]) -> Daemon {
     Daemon::start_at("tls://127.0.0.1:0", &arguments).await
 }
 
-async fn send(to: &str, flags: &[&str]) -> Ended {
-    let mut send = program("volley");
-    send.args(["send", "--timeout", "30s", "--to", to]).args(flags).arg("hello");
-    run(&mut send, b"").await
-}
-
 async fn load(to: &str, flags: &[&str]) -> Ended {
     let mut load = program("volley-load");
     load.args(["run", "-q", "-n", "10", "-c", "1", "--timeout", "30s", "--to", to]).args(flags);
@@ -92,19 +86,14 @@ async fn load(to: &str, flags: &[&str]) -> Ended {
 /// sessions, and daemon and clients have counted the same.
 async fn all_is_well(daemon: Daemon, flags: &[&str]) {
     let to = daemon.endpoint.clone();
-    let ended = send(&to, flags).await;
-    assert_eq!((ended.code, &ended.stdout[..]), (Some(0), &b"hello\n"[..]), "{ended:?}");
+    let ended = send(&to, &[flags, &["hello"]].concat(), b"").await;
+    assert_eq!(ended.printed(), "hello\n");
     let mut sent = 1;
     for load in ["-n 2k -p 8 -s 0..2000 --reply ack", "-n 1k -r 5k --frames-per-connection 50"] {
-        let load: Vec<_> = ["-q", "-c", "4"].into_iter().chain(load.split(' ')).collect();
-        let report = Load::start(&to, &[&load[..], flags].concat()).end().await;
-        assert_eq!((report.code, report.problems()), (Some(0), vec![]));
-        assert_eq!(report.number("/run/ledger/ok"), report.number("/run/ledger/sent"));
-        sent += report.number("/run/ledger/sent");
+        let load: Vec<_> = ["-c", "4"].into_iter().chain(load.split(' ')).collect();
+        sent += Load::whole(&to, &[&load[..], flags].concat()).await;
     }
-    let books = daemon.books().await;
-    let told = ["frames_received", "frames_answered"].map(|name| format!(" {name}={sent} "));
-    assert!(told.iter().all(|told| books.contains(told)), "{sent} sent: {books}");
+    all_answered(&daemon.books().await, "frames", sent);
 }
 
 #[tokio::test]
@@ -142,7 +131,10 @@ async fn tell(daemon: Daemon, scheme: &str, flags: &[&str], told: Told<'_>) {
     let (_, address) = daemon.endpoint.split_once("://").unwrap();
     let to = format!("{scheme}://{address}");
     let client = told.client.replace("TARGET", &to);
-    let ended = [("volley", send(&to, flags).await), ("volley-load", load(&to, flags).await)];
+    let ended = [
+        ("volley", send(&to, &[flags, &["hello"]].concat(), b"").await),
+        ("volley-load", load(&to, flags).await),
+    ];
     for (name, ended) in ended {
         assert_eq!((ended.code, &ended.stdout[..]), (Some(told.code), &b""[..]), "{ended:?}");
         // On a busy machine any connection may take so long that this is told before.

@@ -1,29 +1,16 @@
 //! The programs together over what is not plain TCP with frames: behind a PROXY header, without
 //! lengths, and as datagrams. tls.rs and unix.rs have the rest.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed, also in what it calls")]
+use volley_tests::{Daemon, Load, all_answered, send};
 
-use volley_tests::{Daemon, Ended, Load, program, run};
-
-async fn send(to: &str, flags: &[&str]) -> Ended {
-    let mut send = program("volley");
-    send.args(["send", "--timeout", "30s", "--to", to]).args(flags);
-    run(&mut send, b"hello\n").await
+/// One frame there and back.
+async fn hello(to: &str, flags: &[&str]) {
+    assert_eq!(send(to, flags, b"hello\n").await.printed(), "hello\n");
 }
 
-/// A load that comes back whole, and how many frames it had.
+/// How many frames come back of a load over four connections.
 async fn load(to: &str, flags: &[&str]) -> u64 {
-    let report = Load::start(to, &[&["-q", "-c", "4", "--timeout", "30s"], flags].concat());
-    let report = report.end().await;
-    assert_eq!((report.code, report.problems()), (Some(0), vec![]), "{report:?}");
-    let sent = report.number("/run/ledger/sent");
-    assert_eq!(report.number("/run/ledger/ok"), sent);
-    sent
-}
-
-fn printed(ended: &Ended) -> &str {
-    assert_eq!(ended.code, Some(0), "{ended:?}");
-    std::str::from_utf8(&ended.stdout).unwrap()
+    Load::whole(to, &[&["-c", "4"], flags].concat()).await
 }
 
 #[tokio::test]
@@ -32,7 +19,7 @@ async fn whoever_stands_behind_a_balancer_sends_its_header() {
         let daemon = Daemon::start(&["--proxy-from", "127.0.0.0/8"]).await;
         let to = daemon.endpoint.clone();
         let header = ["--proxy-header", version];
-        assert_eq!(printed(&send(&to, &header).await), "hello\n");
+        hello(&to, &header).await;
         let closed = load(&to, &[&header[..], &["-n", "1k", "-p", "8"]].concat()).await;
         let open = ["-n", "500", "-r", "2k", "--frames-per-connection", "50", "--reply", "ack"];
         let sent = 1 + closed + load(&to, &[&header[..], &open].concat()).await;
@@ -50,7 +37,7 @@ async fn whoever_stands_behind_a_balancer_sends_its_header() {
 
 /// What `volley` tells of the daemon's refusal, with what to try, and the daemon itself in its log.
 async fn is_refused(daemon: Daemon, flags: &[&str], why: &str, hint: &str) {
-    let ended = send(&daemon.endpoint, flags).await;
+    let ended = send(&daemon.endpoint, flags, b"hello\n").await;
     assert_eq!((ended.code, &ended.stdout[..]), (Some(76), &b""[..]), "{ended:?}");
     let told = format!("volley: refused by the server after 0 frames: protocol: {why} ({hint})\n");
     assert!(ended.stderr.ends_with(&told), "{ended:?}");
@@ -74,7 +61,7 @@ async fn a_header_that_is_missing_or_not_wanted_is_told_at_both_ends() {
 async fn what_has_no_lengths_comes_back_in_its_order() {
     let daemon = Daemon::start(&["--framing", "raw"]).await;
     let (to, raw) = (daemon.endpoint.clone(), ["--framing", "raw"]);
-    assert_eq!(printed(&send(&to, &raw).await), "hello\n");
+    hello(&to, &raw).await;
     let mut sent = load(&to, &[&raw[..], &["-n", "1k", "-s", "64", "-p", "8"]].concat()).await;
     sent += load(&to, &[&raw[..], &["-n", "500", "-s", "64", "-r", "2k"]].concat()).await;
     // What the daemon takes for a frame there is what a read has brought in.
@@ -89,8 +76,8 @@ async fn datagrams_come_back_and_are_counted_at_both_ends() {
         let to = daemon.endpoint.clone();
         let expect = ["--reply", reply];
         let long = "x".repeat(32);
-        let text = send(&to, &[&expect[..], &[&*long]].concat()).await;
-        let mut lines = printed(&text).lines();
+        let text = send(&to, &[&expect[..], &[&*long]].concat(), b"").await;
+        let mut lines = text.printed().lines();
         let first = if reply == "echo" { &long } else { "ACK seq=0 len=32 crc32c=" };
         assert!(lines.next().unwrap().starts_with(first), "{text:?}");
         let closed = ["-n", "1k", "-p", "4", "-s", "32..2000"];
@@ -99,8 +86,6 @@ async fn datagrams_come_back_and_are_counted_at_both_ends() {
         for load_of in [&closed[..], &open] {
             sent += load(&to, &[&expect[..], load_of].concat()).await;
         }
-        let books = daemon.books().await;
-        let told = ["received", "answered"].map(|name| format!(" datagrams_{name}={sent} "));
-        assert!(told.iter().all(|told| books.contains(told)), "{sent} sent: {books}");
+        all_answered(&daemon.books().await, "datagrams", sent);
     }
 }

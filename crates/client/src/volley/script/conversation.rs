@@ -121,21 +121,20 @@ impl Conversation {
     /// [`Error::Send`] if something before it could not be sent, [`Error::TooLarge`] if no datagram
     /// is so long. If this cannot be sent otherwise, whoever awaits the next frame learns why.
     pub(super) async fn send(&mut self, payload: &Bytes) -> Result<(), Error> {
-        let head = encode_data_head(payload.len());
         if let Some(Datagrams { longest, .. }) = &self.datagrams {
             let (len, max) = (payload.len(), longest.get());
             if len > max as usize {
                 return Err(Error::TooLarge { len, max });
             }
-            self.sent.take(&head);
-            self.sent.take(payload);
-            self.show(Direction::Out, Passing::Data { seq: self.sent.seq(), payload });
-            // In one piece, which is one datagram.
-            return self.write_all(&mut &[&head[..], payload].concat()[..]).await;
         }
+        let head = encode_data_head(payload.len());
         self.sent.take(&head);
         self.sent.take(payload);
         self.show(Direction::Out, Passing::Data { seq: self.sent.seq(), payload });
+        if self.is_of_datagrams() {
+            // In one piece, which is one datagram.
+            return self.write_all(&mut &[&head[..], payload].concat()[..]).await;
+        }
         self.write_all(&mut Buf::chain(&head[..], &payload[..])).await
     }
 
