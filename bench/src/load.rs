@@ -8,8 +8,9 @@ use anyhow::{Context, Error, Result, ensure};
 
 use crate::child::Child;
 use crate::comparison::{self, Contender, Trial};
+use crate::counted::{Counted, RECEIVED};
 use crate::generator::{self, Generator, Job, Raw};
-use crate::received::{self, Received};
+use crate::received;
 use crate::target::Target;
 
 /// How long a generator may take besides measuring: to connect, and to await the last replies.
@@ -50,12 +51,12 @@ impl Contender for Box<dyn Generator> {
         let Some(frame_len) = self.frame_len(trial.load) else { return Ok(None) };
         let received = received_from(self.as_ref(), trial)
             .with_context(|| format!("{} with {}", self.as_ref().name(), trial.load))?;
-        Ok(Some(received.bytes as f64 / frame_len as f64 / received.time.as_secs_f64()))
+        Ok(Some(received.count as f64 / frame_len as f64 / received.time.as_secs_f64()))
     }
 }
 
 /// What a fresh server receives from a fresh process of `generator`.
-fn received_from(generator: &dyn Generator, trial: &Trial<'_>) -> Result<Received> {
+fn received_from(generator: &dyn Generator, trial: &Trial<'_>) -> Result<Counted> {
     let &Trial { load, time, cpus } = trial;
     let mut server = Target::raw_echo_after(generator.connections_before())?.start(cpus.server)?;
     let command = generator.command(&Job { address: server.address, load, time });
@@ -68,7 +69,8 @@ fn received_from(generator: &dyn Generator, trial: &Trial<'_>) -> Result<Receive
     done.map_err(|error| server.blame(error))?;
     drop(process);
     let received = total(&mut server.child)?;
-    ensure!(!received.time.is_zero(), "the server {received}: too little to tell a rate");
+    let told = RECEIVED.of(received);
+    ensure!(!received.time.is_zero(), "the server {told}: too little to tell a rate");
     Ok(received)
 }
 
@@ -83,12 +85,12 @@ fn run_for(time: Duration, process: &mut Child, server: &mut Child) -> Result<()
 }
 
 /// Ends the server and has it tell what it has received.
-fn total(server: &mut Child) -> Result<Received> {
+fn total(server: &mut Child) -> Result<Counted> {
     server.terminate();
     loop {
         let line = server.line(TELL_WITHIN)?;
         if line != received::BEGUN {
-            return line.parse().map_err(Error::msg);
+            return RECEIVED.read(&line).map_err(Error::msg);
         }
     }
 }

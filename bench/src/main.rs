@@ -5,10 +5,10 @@
 //! `idle`, `fairness`) starts this same program again for each side of a measurement, as one of the hidden
 //! subcommands.
 
-mod answered;
 mod child;
 mod client;
 mod comparison;
+mod counted;
 mod descriptors;
 mod fairness;
 mod flood;

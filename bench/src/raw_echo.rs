@@ -24,6 +24,7 @@ use rustix::net::{
 };
 use slab::Slab;
 
+use crate::counted::RECEIVED;
 use crate::received::{self, Meter};
 use crate::{listening, report};
 
@@ -91,7 +92,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             report::print(&format_args!("{}\n", received::BEGUN))?;
         }
     }
-    report::print(&format_args!("{}\n", meter.received()))
+    report::print(&format_args!("{}\n", RECEIVED.of(meter.received())))
 }
 
 /// A descriptor that becomes readable with SIGTERM, which then does nothing else.

@@ -24,7 +24,7 @@ use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 use socket2::SockRef;
 use volley_proto::LONGEST_DATAGRAM;
 
-use crate::answered::Answered;
+use crate::counted::{ANSWERED, Counted};
 use crate::grid::Load;
 use crate::stopped::Stopped;
 
@@ -114,7 +114,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut generator =
         Generator { epoll, clients, outbound, row, rows, buffers: vec![0; ROOM * BATCH_SIZE] };
     let answered = generator.measure(args.server, Duration::from_nanos(args.nanoseconds))?;
-    writeln!(io::stdout(), "{answered}").context("cannot print what was answered")
+    writeln!(io::stdout(), "{}", ANSWERED.of(answered)).context("cannot print what was answered")
 }
 
 /// How many datagrams a server's queue holds at least.
@@ -154,8 +154,8 @@ struct Client {
 }
 
 impl Generator<'_> {
-    fn measure(&mut self, server: u32, time: Duration) -> Result<Answered> {
-        let mut total = Answered { datagrams: 0, time: Duration::ZERO };
+    fn measure(&mut self, server: u32, time: Duration) -> Result<Counted> {
+        let mut total = Counted::default();
         // The first one is not counted: the server and its memory are still cold.
         let mut is_warm = false;
         while total.time < time {
@@ -169,12 +169,12 @@ impl Generator<'_> {
             let answered = self.receive(start)?;
             let sent = (self.row * self.rows) as f64;
             ensure!(
-                answered.datagrams as f64 >= sent * (1.0 - MOST_LOST),
+                answered.count as f64 >= sent * (1.0 - MOST_LOST),
                 "of {sent} datagrams {} came back",
-                answered.datagrams
+                answered.count
             );
             if is_warm {
-                total.datagrams += answered.datagrams;
+                total.count += answered.count;
                 total.time += answered.time;
             }
             is_warm = true;
@@ -183,11 +183,11 @@ impl Generator<'_> {
     }
 
     /// Receives until all is back, or nothing more comes.
-    fn receive(&mut self, start: Instant) -> Result<Answered> {
+    fn receive(&mut self, start: Instant) -> Result<Counted> {
         let sent = (self.row * self.rows) as u64;
         let mut events = Vec::with_capacity(EVENTS);
-        let mut answered = Answered { datagrams: 0, time: Duration::ZERO };
-        while answered.datagrams < sent && start.elapsed() < answered.time + LOST_AFTER {
+        let mut answered = Counted::default();
+        while answered.count < sent && start.elapsed() < answered.time + LOST_AFTER {
             retry_on_intr(|| {
                 epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&AT_ONCE))
             })?;
@@ -196,7 +196,7 @@ impl Generator<'_> {
             }
             for epoll::Event { data, .. } in events.drain(..) {
                 let client = &self.clients[usize::try_from(data.u64())?];
-                answered.datagrams += client.receive(&mut self.buffers)?;
+                answered.count += client.receive(&mut self.buffers)?;
             }
             answered.time = start.elapsed();
         }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, Error, Result};
 use clap::ValueEnum;
 
-use crate::answered::Answered;
 use crate::child::{Child, own_command};
 use crate::comparison::{self, Contender, Trial, parse_seconds};
+use crate::counted::{ANSWERED, Counted};
 use crate::grid::Grid;
 use crate::target::{Running, Target};
 use crate::words::Words;
@@ -123,7 +123,7 @@ impl Datagrams {
         let load = raw_udp_load::Args::new(server.address, process, load, time, joined);
         command.extend(load.words());
         let line = Child::spawn("the load", &command, cpus.load)?.line(time * TIMES + SPARE)?;
-        let Answered { datagrams, time } = line.parse().map_err(Error::msg)?;
-        Ok(datagrams as f64 / time.as_secs_f64())
+        let Counted { count, time } = ANSWERED.read(&line).map_err(Error::msg)?;
+        Ok(count as f64 / time.as_secs_f64())
     }
 }
