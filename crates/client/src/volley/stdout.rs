@@ -13,6 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 use rustix::io::{retry_on_intr, writev};
 use rustix::pipe::PIPE_BUF;
+#[cfg(target_os = "linux")]
+use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 use rustix::stdio::stdout;
 use rustix::termios::isatty;
 use tokio::io::AsyncWriteExt;
@@ -24,6 +26,10 @@ const WHOLE_FROM: usize = 8 << 10;
 
 /// Bytes from which on no more should be added before these are out.
 const FULL: usize = 64 << 10;
+
+/// Bytes that a pipe is to hold: what Linux allows everybody (pipe(7), pipe-max-size).
+#[cfg(target_os = "linux")]
+const PIPE_LEN: usize = 1 << 20;
 
 /// Pieces that one system call writes at most.
 const PIECES: usize = 64;
@@ -160,7 +166,10 @@ impl Way {
         // An opening of one's own has flags of its own. Where there is no /proc, or the pipe may
         // not be opened, the thread does as well, if more slowly.
         match pipe::OpenOptions::new().open_sender("/proc/self/fd/1") {
-            Ok(pipe) => Ok(Self::Pipe(pipe)),
+            Ok(pipe) => {
+                widen(&pipe);
+                Ok(Self::Pipe(pipe))
+            }
             Err(_) => Ok(Self::Thread(tokio::io::stdout())),
         }
     }
@@ -181,6 +190,18 @@ impl Way {
         Ok(())
     }
 }
+
+/// Has a pipe hold more than 16 pages, so that writer and reader need fewer turns. It will do as it
+/// is where the system says no.
+#[cfg(target_os = "linux")]
+fn widen(pipe: impl AsFd) {
+    if fcntl_getpipe_size(&pipe).is_ok_and(|len| len < PIPE_LEN) {
+        let _ = fcntl_setpipe_size(&pipe, PIPE_LEN);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn widen(_: impl AsFd) {}
 
 /// Whether a write to `out` of no more than `PIPE_BUF` bytes would not wait.
 pub(crate) fn has_room(out: impl AsFd) -> bool {
